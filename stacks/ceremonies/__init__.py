@@ -1,0 +1,1 @@
+"""What operators do to what is deployed: certificates, enrollment, the test client."""

@@ -1,0 +1,1 @@
+"""The only room that calls AWS to deploy: plan, change sets, events, rollout."""

@@ -1,0 +1,1 @@
+"""Checks on rendered templates, before AWS is ever reached."""

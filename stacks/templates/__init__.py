@@ -1,0 +1,1 @@
+"""One module is one stack, pure: `build(environment)` returns its template."""
