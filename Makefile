@@ -1,0 +1,87 @@
+# Two commands do everything on a fresh machine: `make local` and `make check`.
+# Both set themselves up: they need python3 (3.11 or newer), its venv module, and a package index pip can reach.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ENVIRONMENTS := local staging production
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help local check format golden lock benchmark clean
+
+help:
+	@echo "make local              the whole ingress on this machine, until Ctrl-C"
+	@echo "make local ARGS=--once  the same, then torn down; exit 0 only if every probe answered as it must"
+	@echo "make check              every check and every test"
+	@echo "make benchmark          figures of this machine (ARGS=--json for one line per figure)"
+	@echo "make format             put the code into its form"
+	@echo "make golden             render tests/golden anew, to be read in review"
+	@echo "make lock               resolve the dependencies anew and pin them with hashes"
+	@echo "make clean              remove what these commands made"
+
+local: $(READY)
+	@$(BIN)/python scripts/deploy.py --env local $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
+	@set -e; for environment in $(ENVIRONMENTS); do \
+	  echo "$(BIN)/python scripts/deploy.py check --env $$environment"; \
+	  $(BIN)/python scripts/deploy.py check --env $$environment; \
+	done
+	$(BIN)/pytest $(ARGS)
+
+benchmark: $(READY)
+	@$(BIN)/python scripts/benchmark.py $(ARGS)
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(READY)
+	@set -e; for environment in $(ENVIRONMENTS); do \
+	  rm -rf tests/golden/$$environment; \
+	  $(BIN)/python scripts/deploy.py synth --env $$environment --out tests/golden/$$environment; \
+	done
+
+# What pip installs, pinned with hashes and without the address of an index. The service's lock is a subset with the same pins.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock: $(READY)
+	$(COMPILE) $(ARGS) --all-extras pyproject.toml --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml --output-file service/requirements.lock
+	@for tool in $(TOOLS); do \
+	  echo "tools/$$tool.lock"; \
+	  $(COMPILE) $(ARGS) tools/$$tool.in --output-file tools/$$tool.lock || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) .venv-* .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+
+# -- set-up ---------------------------------------------------------------------
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is missing or older than 3.11"; \
+	  echo "hint: apt-get install python3, or make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "error: $(PYTHON) has no venv module; hint: apt-get install python3-venv"; exit 1; } >&2
+	@echo "setting up $(VENV), about a minute the first time" >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@touch $@
+
+# Tools that cannot live beside ours, because they pin other versions of what we use, have an environment each.
+TOOLS := checkov sslyze
+$(TOOLS:%=.venv-%/.ready): .venv-%/.ready: tools/%.lock
+	@echo "setting up .venv-$*" >&2
+	@$(PYTHON) -m venv --clear .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $<
+	@touch $@
