@@ -1,0 +1,148 @@
+"""
+Everything that can go wrong here, one class per decision someone must take.
+
+An error takes facts, keeps them, and composes its own sentence. It never
+carries a key, a token or a whole certificate; a fingerprint is enough. What a
+peer did wrong is mostly not here at all: a refusal is an answer.
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """
+    The family of this package.
+
+    Attributes:
+        hint: What to do next, or None when the sentence says it all.
+    """
+
+    hint: str | None = None
+
+
+class _FaultsError(ServiceError):
+    """Several faults found together, shown together, so that one correction is enough."""
+
+    subject = ""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        self.faults = faults
+        super().__init__(f"{self.subject}: {'; '.join(faults)}")
+
+
+class SettingsError(_FaultsError):
+    """The environment variables do not make a service; nothing was started."""
+
+    subject = "the settings are not usable"
+    hint = "correct the variables named above in the task definition, then start again"
+
+
+class CertificateError(ServiceError):
+    """These bytes are not one X.509 certificate we can read."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"not a readable certificate: {reason}")
+
+
+class FingerprintError(ServiceError):
+    """This text is not a SHA-256 fingerprint."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"not a SHA-256 fingerprint: {reason}")
+
+
+class ManifestError(_FaultsError):
+    """The manifest does not say which pair is in force."""
+
+    subject = "the server certificate's manifest is not usable"
+    hint = "write it anew with `certificates.py install`"
+
+
+class ServerIdentityError(_FaultsError):
+    """The server's chain and key must not be served; every fault is listed."""
+
+    subject = "the server certificate is not usable"
+    hint = "install a chain that fits with `certificates.py install`; `certificates.py status` shows what is there"
+
+
+class ObjectRefusedError(ServiceError):
+    """
+    The store will not give us an object.
+
+    S3 answers 403 both to a caller without the right and, when that caller
+    may not list the bucket, for an object that does not exist.
+    """
+
+    def __init__(self, *, bucket: str, key: str, version: str | None, code: str) -> None:
+        self.bucket, self.key, self.version, self.code = bucket, key, version, code
+        which = f"s3://{bucket}/{key}" + (f" (version {version})" if version else "")
+        super().__init__(
+            f"the certificate store refuses {which}: {code}: "
+            "either the task role may not read it, or no certificate is installed yet",
+        )
+        self.hint = (
+            "`certificates.py status` tells which: it shows no installed certificate, then `certificates.py install`; "
+            "it shows one, then compare the task role's policy, the bucket policy and the key policy with the bucket "
+            "named above and its owner"
+        )
+
+
+class StoreUnreachableError(ServiceError):
+    """Waiting did not help: the certificate store gave no answer."""
+
+    hint = "check the route to S3 (gateway endpoint, security group) and the region; the task starts again by itself"
+
+    def __init__(self, *, bucket: str, attempts: int, cause: str) -> None:
+        self.bucket, self.attempts, self.cause = bucket, attempts, cause
+        super().__init__(f"the certificate store {bucket} cannot be reached ({attempts} attempts): {cause}")
+
+
+class ObjectTooLargeError(ServiceError):
+    """An object is far larger than what belongs there, so it is not read."""
+
+    hint = "look who wrote it: object versions and the bucket's audit trail tell; `certificates.py install` replaces it"
+
+    def __init__(self, *, bucket: str, key: str, max_bytes: int) -> None:
+        self.bucket, self.key, self.max_bytes = bucket, key, max_bytes
+        super().__init__(f"s3://{bucket}/{key} is larger than {max_bytes} bytes")
+
+
+class ListenError(ServiceError):
+    """A port we must listen on is taken or not allowed."""
+
+    hint = "end what holds the port, or set another one"
+
+    def __init__(self, *, address: str, port: int, cause: str) -> None:
+        self.address, self.port, self.cause = address, port, cause
+        super().__init__(f"cannot listen on {address} port {port}: {cause}")
+
+
+class RegistryUnavailableError(ServiceError):
+    """The client registry gave no usable answer in time: we are wrong, not the peer."""
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"the client registry is unavailable: {cause}")
+
+
+class ProxyHeaderError(ServiceError):
+    """A connection did not open the way the PROXY protocol setting demands."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"PROXY header: {reason}")
+
+
+class HandshakeFailedError(ServiceError):
+    """
+    The peer broke the TLS protocol, or we share no version or suite with it.
+
+    Attributes:
+        reasons: OpenSSL's own words, innermost first.
+    """
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        self.reasons = reasons
+        super().__init__(f"TLS handshake failed: {', '.join(reasons) or 'the connection ended'}")
