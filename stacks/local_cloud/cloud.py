@@ -1,0 +1,224 @@
+"""
+The embedded AWS: one endpoint on loopback that unmodified boto3 talks to.
+
+A request signed for `cloudformation` goes to our engine, every other one to
+moto's service APIs. Between the wire and moto stand the *stand-ins*: each
+mends one service where moto's API loses what it was given or cannot know what
+really runs.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import boto3
+from botocore.config import Config
+from moto.core.config import default_user_config
+from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import ThreadedWSGIServer
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+from werkzeug.wrappers import Request, Response
+
+MOTO_ACCOUNT = "123456789012"
+"""The one account moto serves when no access key says otherwise (moto, "Multi-Account support")."""
+
+_ADDRESS = "127.0.0.1"
+_JOIN_SECONDS = 5.0
+_POLL_SECONDS = 0.05  # how often the accepting thread looks whether it shall end
+_CREDENTIALS: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}  # moto accepts any
+_CLIENT_CONFIG = Config(
+    # One attempt: a fault of the embedded cloud shows at once and is not waited away.
+    retries={"total_max_attempts": 1},
+    connect_timeout=5,
+    read_timeout=60,
+    max_pool_connections=20,
+    s3={"addressing_style": "path"},
+    proxies={},  # whatever the shell says: loopback is never behind a proxy
+)
+_in_use = threading.Lock()
+"""moto keeps its backends in module globals, so one process has room for one embedded cloud at a time."""
+
+Forward = Callable[[], Response]
+
+
+class StandIn(Protocol):
+    """Stands before moto for one service; the first of several is the outermost."""
+
+    service: str
+    """The service of the SigV4 credential scope: `ecs`, `elasticloadbalancing`, `s3`."""
+
+    def handle(self, request: Request, forward: Forward) -> Response:
+        """Answer by itself, or call `forward` once and change what moto answered."""
+
+
+class LocalCloud:
+    """
+    One embedded AWS account and region; a context manager.
+
+    It starts empty: what an earlier cloud of this process held is gone.
+    `stop` closes every connection, so nothing answers afterwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str = "us-east-1",
+        account: str = MOTO_ACCOUNT,
+        stand_ins: Sequence[StandIn] = (),
+    ) -> None:
+        if account != MOTO_ACCOUNT:
+            raise ValueError(f"the embedded cloud serves account {MOTO_ACCOUNT} alone, not {account}")
+        self.region = region
+        self.account = account
+        self.stand_ins: list[StandIn] = list(stand_ins)
+        """Changed freely, also while the cloud runs: what runs in it is known only later."""
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._clients: dict[str, Any] = {}
+        self._clients_lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Empty moto, listen on a free port of loopback and serve."""
+        if not _in_use.acquire(blocking=False):
+            raise RuntimeError("another embedded cloud runs in this process; moto has room for one")
+        self._empty_moto()
+        self._server = _Server(_ADDRESS, 0, self._answer, handler=_QuietHandler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="local-cloud", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End serving, close every connection and empty moto; a cloud that does not run is left alone."""
+        if self._server is None or self._thread is None:
+            return
+        with self._clients_lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+        self._server.shutdown()
+        self._thread.join(_JOIN_SECONDS)
+        self._server.server_close()
+        self._server.close_connections()
+        self._server = self._thread = None
+        self._empty_moto()
+        _in_use.release()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where boto3 finds this cloud; RuntimeError while it does not run."""
+        if self._server is None:
+            raise RuntimeError("the embedded cloud does not run")
+        return f"http://{_ADDRESS}:{self._server.port}"
+
+    def client(self, service: str) -> Any:
+        """Give a boto3 client of this cloud, one per service, safe to share between threads, closed by `stop`."""
+        with self._clients_lock:
+            if service not in self._clients:
+                session = boto3.Session(**_CREDENTIALS, region_name=self.region)
+                # The stubs know services as literals; here the name is a value.
+                make: Callable[..., Any] = session.client
+                self._clients[service] = make(service, endpoint_url=self.endpoint_url, config=_CLIENT_CONFIG)
+            return self._clients[service]
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        service = _signed_service(environ)
+        if service == "cloudformation":
+            response = Response("the engine is not built yet", status=501)
+            return response(environ, start_response)
+        chosen = [stand_in for stand_in in self.stand_ins if stand_in.service == service]
+        if not chosen:
+            untouched: Iterable[bytes] = self._moto(environ, start_response)
+            return untouched
+        return self._through(chosen, environ)(environ, start_response)
+
+    def _through(self, stand_ins: Sequence[StandIn], environ: dict[str, Any]) -> Response:
+        """Hand the request from stand-in to stand-in and at last to moto; each sees the whole body."""
+        body = Request(environ).get_data()
+
+        def rewound() -> dict[str, Any]:
+            return {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+
+        def forward_from(position: int) -> Response:
+            if position == len(stand_ins):
+                return Response.from_app(self._moto, rewound())
+            return stand_ins[position].handle(Request(rewound()), lambda: forward_from(position + 1))
+
+        return forward_from(0)
+
+    def _empty_moto(self) -> None:
+        """
+        Forget all that moto holds, through its reset endpoint, and set what it must know before it serves again.
+
+        The one setting: AWS's managed policies exist, so that roles can attach
+        them (moto, "Configuration Options", `load_aws_managed_policies`).
+        """
+        default_user_config["iam"] = {"load_aws_managed_policies": True}
+        environ = EnvironBuilder(path="/moto-api/reset", method="POST").get_environ()
+        _, status, _ = run_wsgi_app(self._moto, environ, buffered=True)
+        if not status.startswith("200"):
+            raise RuntimeError(f"moto answered {status} to its reset")
+
+
+def _signed_service(environ: dict[str, Any]) -> str | None:
+    """
+    Read the service from the request's credential scope.
+
+    In the header, `Credential=KEY/DATE/REGION/SERVICE/aws4_request`
+    (Signature Version 4, "Elements of an AWS API request signature").
+    """
+    _, found, scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")
+    parts = scope.split(",")[0].split("/")
+    return parts[3] if found and len(parts) > 4 else None  # noqa: PLR2004 - five parts make a scope
+
+
+class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto ships no types
+    """Moto's own request handler without a line per request on standard error."""
+
+    def log(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadedWSGIServer):
+    """Remembers its connections, so that stopping really ends them: boto3 keeps its own open for reuse."""
+
+    request_queue_size = 64
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(*args, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Note the connection before its thread starts."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget the connection when its thread ends."""
+        super().shutdown_request(request)
+        self._connections.discard(request)
+
+    def close_connections(self) -> None:
+        """Cut what is still open; the threads that serve it end by themselves."""
+        for connection in list(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                self._connections.discard(connection)  # the other side was faster
