@@ -1,0 +1,562 @@
+"""
+One environment file, read into one frozen value.
+
+A file holds facts an operator may change and no logic. Everything that can be
+wrong with it is found here, before any template is built, and shown at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Final
+
+from stacks.errors import DeploymentError
+from stacks.fact_table import Fault, Report, Table
+from stacks.key_lines import locate_keys
+
+LOCAL: Final = "local"
+"""The environment of the embedded cloud; the one whose clients nobody cuts off by being quick."""
+HEALTHY_THRESHOLD: Final = 2
+UNHEALTHY_THRESHOLD: Final = 2
+"""Health checks in a row until the load balancer changes its mind; 2 is the least it takes (Classic ELB guide)."""
+_SERVICE_CLOSES_EARLIER_SECONDS: Final = 10
+_LOG_RETENTION_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+"""What CloudWatch Logs takes (PutRetentionPolicy)."""
+_PRIVATE_RANGES: Final = tuple(
+    IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+_DOCKER_BRIDGE: Final = IPv4Network("172.17.0.0/16")
+_LONGEST_PROJECT_AND_NAME: Final = 22
+"""63 characters of a bucket name, less `certificate`, account, the longest region's name and the hyphens between."""
+
+
+class Egress(StrEnum):
+    """How the private subnets reach AWS."""
+
+    NAT = "nat"
+    ENDPOINTS = "endpoints"
+    EXISTING = "existing"
+
+
+class Architecture(StrEnum):
+    """The processor of the container instances, and so of the image."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNetwork:
+    """A VPC of our own."""
+
+    vpc_cidr: IPv4Network
+    zones: tuple[str, ...]
+    egress: Egress
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingNetwork:
+    """Somebody else's VPC, given by its ids; how it reaches AWS is its owner's affair."""
+
+    vpc_id: str
+    public_subnet_ids: tuple[str, ...]
+    private_subnet_ids: tuple[str, ...]
+    private_route_table_ids: tuple[str, ...]
+    egress: Egress = Egress.EXISTING
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """The load balancer and who may come to it."""
+
+    host_name: str
+    partner_cidrs: tuple[IPv4Network, ...]
+    hosted_zone_id: str | None
+    idle_timeout_seconds: int
+    draining_seconds: int
+    health_check_interval_seconds: int
+    access_log_interval_minutes: int
+
+    @property
+    def health_check_timeout_seconds(self) -> int:
+        """At most 5 seconds, and always less than the interval (Classic ELB guide, health checks)."""
+        return min(5, self.health_check_interval_seconds - 1)
+
+    @property
+    def service_idle_timeout_seconds(self) -> int:
+        """What the service waits on an idle connection: it closes first, so a client sees close_notify, not a reset."""
+        return self.idle_timeout_seconds - _SERVICE_CLOSES_EARLIER_SECONDS
+
+    @property
+    def seconds_until_unhealthy(self) -> int:
+        """How long the load balancer may go on sending connections to a task that answers 503."""
+        return self.health_check_interval_seconds * UNHEALTHY_THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The container instances."""
+
+    instance_type: str
+    architecture: Architecture
+    min_instances: int
+    max_instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The tasks; each takes port 8443 of an instance of its own."""
+
+    tasks: int
+    max_tasks: int
+    cpu_units: int
+    memory_mib: int
+    workers: int
+    lame_duck_seconds: int
+    drain_seconds: int
+
+    @property
+    def stop_timeout_seconds(self) -> int:
+        """From SIGTERM to SIGKILL: lame duck, drain, and 5 seconds to put the lights out."""
+        return self.lame_duck_seconds + self.drain_seconds + 5
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The log groups."""
+
+    retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Who is told."""
+
+    emails: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The client registry."""
+
+    deletion_protection: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Everything an operator decides about one environment."""
+
+    name: str
+    project: str
+    account: str
+    region: str
+    tags: Mapping[str, str]
+    network: OwnNetwork | ExistingNetwork
+    ingress: Ingress
+    capacity: Capacity
+    service: Service
+    logs: Logs
+    alarms: Alarms
+    registry: Registry
+
+    @property
+    def partition(self) -> str:
+        """The partition every ARN of this environment begins with."""
+        prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+        return next((name for prefix, name in prefixes.items() if self.region.startswith(prefix)), "aws")
+
+
+class EnvironmentFileError(DeploymentError):
+    """The file cannot be an environment; `faults` says why, all of it."""
+
+    exit_code = 5
+
+    def __init__(self, path: Path, faults: Sequence[Fault]) -> None:
+        self.path = path
+        self.faults = tuple(faults)
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"{path} has {count}", *(f"  {fault}" for fault in faults)]))
+
+
+class UnknownEnvironmentError(DeploymentError):
+    """There is no file of that name."""
+
+    exit_code = 64
+
+    def __init__(self, name: str, known: Sequence[str], directory: Path) -> None:
+        self.name = name
+        self.known = tuple(known)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}" if near else f"write {directory / 'NAME.toml'} after one of those"
+        super().__init__(f"no environment {name!r}: there are {', '.join(known) or 'none'} in {directory}", hint=hint)
+
+
+def find_environment(name: str, root: Path) -> Path:
+    """
+    Find the file of an environment below the project's directory.
+
+    Raises:
+        UnknownEnvironmentError: No such file; it lists those that exist.
+    """
+    directory = root / "environments"
+    files = {path.stem: path for path in sorted(directory.glob("*.toml"))}
+    if name not in files:
+        raise UnknownEnvironmentError(name, list(files), directory)
+    return files[name]
+
+
+def load_environment(path: Path) -> Environment:
+    """
+    Read an environment from its file.
+
+    Raises:
+        EnvironmentFileError: With every fault of the file, by line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFileError(path, [Fault(None, "", "a readable file", error.strerror or str(error))]) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise EnvironmentFileError(
+            path, [Fault(line, "", "text in UTF-8", f"byte {error.object[error.start]:#x}")]
+        ) from error
+    return parse_environment(text, path)
+
+
+def parse_environment(text: str, path: Path) -> Environment:
+    """
+    Make an environment of the text of its file; the file's name must be the environment's.
+
+    Raises:
+        EnvironmentFileError: With every fault of the text, by line.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EnvironmentFileError(path, [_syntax_fault(error, text)]) from error
+    report = Report(locate_keys(text))
+    environment = _environment(Table(values, report))
+    broken = [rule for rule in _rules(environment, path.stem) if not rule.holds and report.is_sound(*rule.keys)]
+    for rule in broken:
+        report.add(tuple(rule.keys[0].split(".")), rule.expected, rule.found)
+    if report.faults:
+        raise EnvironmentFileError(path, report.faults)
+    return environment
+
+
+# -- tables, in the order of the file ---------------------------------------
+
+
+def _environment(file: Table) -> Environment:
+    environment = Environment(
+        name=file.text("name", "a lower-case word such as staging", _is_word),
+        project=file.text("project", "a lower-case word such as mtls-ingress", _is_word),
+        account=file.text("account", "an account id of 12 digits in quotes", _matches(r"\d{12}")),
+        region=file.text("region", "a region such as us-east-1", _matches(r"[a-z]{2,4}(-[a-z]+){1,2}-\d")),
+        tags=_tags(file.table("tags")),
+        network=_network(file.table("network")),
+        ingress=_ingress(file.table("ingress")),
+        capacity=_capacity(file.table("capacity")),
+        service=_service(file.table("service")),
+        logs=_logs(file.table("logs")),
+        alarms=_alarms(file.table("alarms")),
+        registry=_registry(file.table("registry")),
+    )
+    file.end()
+    return environment
+
+
+def _tags(table: Table) -> dict[str, str]:
+    key = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}", re.IGNORECASE)
+    value = re.compile(r"[\w .:/=+@-]{0,256}")
+    expected = "tags of letters, digits and _.:/=+-@, no key in aws:"
+    return table.names(lambda text: bool(key.fullmatch(text)), lambda text: bool(value.fullmatch(text)), expected)
+
+
+def _network(table: Table) -> OwnNetwork | ExistingNetwork:
+    network = _existing_network(table) if "vpc_id" in table else _own_network(table)
+    table.end()
+    return network
+
+
+def _own_network(table: Table) -> OwnNetwork:
+    return OwnNetwork(
+        vpc_cidr=table.parsed(
+            "vpc_cidr", "an IPv4 network such as 10.20.0.0/16", _network_or_none, placeholder=IPv4Network("10.0.0.0/16")
+        ),
+        zones=table.texts(
+            "zones", "an availability zone such as us-east-1a", _text_matching(r"[a-z0-9-]+\d[a-z]"), least=2, most=6
+        ),
+        egress=table.choice("egress", Egress),
+    )
+
+
+def _existing_network(table: Table) -> ExistingNetwork:
+    subnet = _text_matching(r"subnet-[0-9a-f]{8,17}")
+    route_table = _text_matching(r"rtb-[0-9a-f]{8,17}")
+    return ExistingNetwork(
+        vpc_id=table.text("vpc_id", "a VPC's id such as vpc-0123456789abcdef0", _matches(r"vpc-[0-9a-f]{8,17}")),
+        public_subnet_ids=table.texts("public_subnet_ids", "a subnet's id such as subnet-0a1b2c3d", subnet, least=2),
+        private_subnet_ids=table.texts("private_subnet_ids", "a subnet's id such as subnet-0a1b2c3d", subnet, least=2),
+        private_route_table_ids=table.texts(
+            "private_route_table_ids", "a route table's id such as rtb-0a1b2c3d", route_table, least=1
+        ),
+        egress=table.choice("egress", Egress),
+    )
+
+
+def _ingress(table: Table) -> Ingress:
+    ingress = Ingress(
+        host_name=table.text("host_name", "a DNS name in lower case such as api.example.com", _is_host_name),
+        partner_cidrs=table.texts(
+            "partner_cidrs", "an IPv4 network without host bits such as 198.51.100.0/24", _network_or_none, least=1
+        ),
+        hosted_zone_id=table.optional_text("hosted_zone_id", "a hosted zone's id such as Z0123456789ABC", _is_zone_id),
+        # The service closes 10 seconds earlier and must leave a client time to speak.
+        idle_timeout_seconds=table.integer("idle_timeout_seconds", least=20, most=4000, unit="seconds"),
+        draining_seconds=table.integer("draining_seconds", least=1, most=3600, unit="seconds"),
+        health_check_interval_seconds=table.integer("health_check_interval_seconds", least=5, most=300, unit="seconds"),
+        access_log_interval_minutes=table.one_of("access_log_interval_minutes", (5, 60)),
+    )
+    table.end()
+    return ingress
+
+
+def _capacity(table: Table) -> Capacity:
+    capacity = Capacity(
+        instance_type=table.text(
+            "instance_type",
+            "an EC2 instance type such as t3.small",
+            _matches(r"[a-z][a-z0-9-]*\d[a-z0-9-]*\.[a-z0-9-]+"),
+        ),
+        architecture=table.choice("architecture", Architecture),
+        min_instances=table.integer("min_instances", least=2, most=1000),
+        max_instances=table.integer("max_instances", least=3, most=1000),
+    )
+    table.end()
+    return capacity
+
+
+def _service(table: Table) -> Service:
+    service = Service(
+        tasks=table.integer("tasks", least=2, most=500),
+        max_tasks=table.integer("max_tasks", least=2, most=500),
+        cpu_units=table.integer("cpu_units", least=128, most=98_304),
+        memory_mib=table.integer("memory_mib", least=256, most=393_216, unit="MiB"),
+        workers=table.integer("workers", least=1, most=64),
+        lame_duck_seconds=table.integer("lame_duck_seconds", least=0, most=600, unit="seconds"),
+        drain_seconds=table.integer("drain_seconds", least=1, most=3600, unit="seconds"),
+    )
+    table.end()
+    return service
+
+
+def _logs(table: Table) -> Logs:
+    logs = Logs(retention_days=table.one_of("retention_days", _LOG_RETENTION_DAYS))
+    table.end()
+    return logs
+
+
+def _alarms(table: Table) -> Alarms:
+    address = _text_matching(r"[^@\s\"<>]+@[^@\s\"<>]+\.[^@\s\"<>]+")
+    alarms = Alarms(emails=table.texts("emails", "a mail address such as ops@example.com", address))
+    table.end()
+    return alarms
+
+
+def _registry(table: Table) -> Registry:
+    registry = Registry(deletion_protection=table.boolean("deletion_protection"))
+    table.end()
+    return registry
+
+
+# -- what must hold between facts -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One claim over several keys; told at the first of them, and only if each is sound by itself."""
+
+    keys: tuple[str, ...]
+    holds: bool
+    expected: str
+    found: str
+
+
+def _rules(environment: Environment, file_name: str) -> Iterator[_Rule]:
+    yield from _name_rules(environment, file_name)
+    match environment.network:
+        case OwnNetwork():
+            yield from _own_network_rules(environment.network, environment.region)
+        case ExistingNetwork():
+            yield from _existing_network_rules(environment.network)
+    yield from _ingress_rules(environment)
+    yield from _capacity_rules(environment.capacity, environment.service)
+
+
+def _name_rules(environment: Environment, file_name: str) -> Iterator[_Rule]:
+    name, project = environment.name, environment.project
+    yield _Rule(("name",), name == file_name, f'"{file_name}", the name of the file', f'"{name}"')
+    length = len(project) + len(name)
+    yield _Rule(
+        ("project", "name"),
+        length <= _LONGEST_PROJECT_AND_NAME,
+        f"project and name of {_LONGEST_PROJECT_AND_NAME} characters together, or bucket names become too long",
+        f"{length} characters",
+    )
+
+
+def _own_network_rules(network: OwnNetwork, region: str) -> Iterator[_Rule]:
+    cidr = network.vpc_cidr
+    yield _Rule(
+        ("network.egress",),
+        network.egress is not Egress.EXISTING,
+        '"nat" or "endpoints" with a VPC of our own ("existing" goes with vpc_id)',
+        '"existing"',
+    )
+    yield _Rule(
+        ("network.vpc_cidr",),
+        16 <= cidr.prefixlen <= 23,  # noqa: PLR2004  a VPC has /16 at most; a sixteenth of /23 is /27, the balancer's least
+        "a network from /16 to /23",
+        f"/{cidr.prefixlen}",
+    )
+    yield _Rule(
+        ("network.vpc_cidr",),
+        any(cidr.subnet_of(private) for private in _PRIVATE_RANGES),
+        "a private network (10/8, 172.16/12, 192.168/16 or 100.64/10)",
+        f"{cidr}",
+    )
+    yield _Rule(
+        ("network.vpc_cidr",),
+        not cidr.overlaps(_DOCKER_BRIDGE),
+        f"a network apart from {_DOCKER_BRIDGE}, where Docker puts the containers",
+        f"{cidr}",
+    )
+    for index, zone in enumerate(network.zones):
+        yield _Rule(
+            (f"network.zones.{index}", "network.zones", "region"),
+            zone[:-1] == region,
+            f"an availability zone of {region}",
+            f'"{zone}"',
+        )
+
+
+def _existing_network_rules(network: ExistingNetwork) -> Iterator[_Rule]:
+    yield _Rule(
+        ("network.egress",),
+        network.egress is Egress.EXISTING,
+        '"existing" with a VPC given by vpc_id ("nat" and "endpoints" go with vpc_cidr)',
+        f'"{network.egress}"',
+    )
+    shared = sorted(set(network.public_subnet_ids) & set(network.private_subnet_ids))
+    yield _Rule(
+        ("network.private_subnet_ids", "network.public_subnet_ids"),
+        not shared,
+        "subnets that are not public ones too",
+        ", ".join(shared),
+    )
+
+
+def _ingress_rules(environment: Environment) -> Iterator[_Rule]:
+    ingress, service = environment.ingress, environment.service
+    for (_, one), (index, other) in itertools.combinations(enumerate(ingress.partner_cidrs), 2):
+        yield _Rule(
+            (f"ingress.partner_cidrs.{index}", "ingress.partner_cidrs"),
+            not one.overlaps(other),
+            f"a network apart from {one}",
+            f"{other}",
+        )
+    yield _Rule(
+        ("service.lame_duck_seconds", "ingress.health_check_interval_seconds"),
+        service.lame_duck_seconds >= ingress.seconds_until_unhealthy or environment.name == LOCAL,
+        f"at least {ingress.seconds_until_unhealthy} seconds: health_check_interval_seconds times"
+        f" {UNHEALTHY_THRESHOLD} checks until the load balancer stops sending connections",
+        f"{service.lame_duck_seconds}",
+    )
+    stop = service.lame_duck_seconds + service.drain_seconds
+    yield _Rule(
+        ("ingress.draining_seconds", "service.lame_duck_seconds", "service.drain_seconds"),
+        ingress.draining_seconds <= stop,
+        f"at most {stop} seconds: lame_duck_seconds and drain_seconds, after which the task is gone",
+        f"{ingress.draining_seconds}",
+    )
+
+
+def _capacity_rules(capacity: Capacity, service: Service) -> Iterator[_Rule]:
+    yield _Rule(
+        ("capacity.max_instances", "capacity.min_instances"),
+        capacity.max_instances >= capacity.min_instances,
+        f"at least min_instances, {capacity.min_instances}",
+        f"{capacity.max_instances}",
+    )
+    yield _Rule(
+        ("service.max_tasks", "service.tasks"),
+        service.max_tasks >= service.tasks,
+        f"at least tasks, {service.tasks}",
+        f"{service.max_tasks}",
+    )
+    yield _Rule(
+        ("capacity.max_instances", "service.max_tasks"),
+        capacity.max_instances >= service.max_tasks + 1,
+        f"at least {service.max_tasks + 1}: one instance for each of max_tasks, and one more to move a task to",
+        f"{capacity.max_instances}",
+    )
+    is_graviton = re.match(r"[a-z]+\d+g|a1\.", capacity.instance_type) is not None
+    architecture = Architecture.ARM64 if is_graviton else Architecture.X86_64
+    yield _Rule(
+        ("capacity.architecture", "capacity.instance_type"),
+        capacity.architecture is architecture,
+        f'"{architecture}" for {capacity.instance_type}',
+        f'"{capacity.architecture}"',
+    )
+
+
+# -- single values ----------------------------------------------------------
+
+
+def _matches(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern, re.ASCII)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+def _text_matching(pattern: str) -> Callable[[str], str | None]:
+    accept = _matches(pattern)
+    return lambda text: text if accept(text) else None
+
+
+_is_word = _matches(r"[a-z](-?[a-z0-9])*")
+_is_zone_id = _matches(r"Z[A-Z0-9]{1,31}")
+
+
+def _is_host_name(text: str) -> bool:
+    label = _matches(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+    return len(text) <= 253 and "." in text and all(label(part) for part in text.split("."))  # noqa: PLR2004  RFC 1035
+
+
+def _network_or_none(text: str) -> IPv4Network | None:
+    try:
+        return IPv4Network(text)
+    except ValueError:
+        return None
+
+
+def _syntax_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
+    # tomllib says the place in its sentence; the attributes came with Python 3.14.
+    sentence = str(error)
+    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", sentence)
+    if place is None:
+        return Fault(None, "", "TOML", sentence)
+    line = int(place.group(1)) if place.group(1) else text.count("\n") + 1
+    return Fault(line, "", "TOML", sentence[: place.start()])

@@ -1,0 +1,137 @@
+"""
+The names of what is deployed, each made in one place from the environment.
+
+Names are by convention, so that a policy can name a role that another stack
+creates, and neither needs the other first. Only the image's name comes from files: it is
+the digest of what it is built from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from stacks.environment import Environment
+
+RoleKind = Literal["task", "execution", "instance", "certificate-admin"]
+
+
+class Output(StrEnum):
+    """What one stack offers and others take as the parameter of the same name."""
+
+    VPC_ID = "VpcId"
+    PUBLIC_SUBNET_IDS = "PublicSubnetIds"
+    PRIVATE_SUBNET_IDS = "PrivateSubnetIds"
+    S3_ENDPOINT_ID = "S3EndpointId"
+    DYNAMODB_ENDPOINT_ID = "DynamoDbEndpointId"
+    TASK_ROLE_ARN = "TaskRoleArn"
+    EXECUTION_ROLE_ARN = "ExecutionRoleArn"
+    CERTIFICATE_ADMIN_ROLE_ARN = "CertificateAdminRoleArn"
+    INSTANCE_PROFILE_ARN = "InstanceProfileArn"
+    CERTIFICATE_BUCKET_NAME = "CertificateBucketName"
+    CERTIFICATE_KEY_ARN = "CertificateKeyArn"
+    LOG_BUCKET_NAME = "LogBucketName"
+    CLIENT_REGISTRY_TABLE_NAME = "ClientRegistryTableName"
+    REPOSITORY_URI = "RepositoryUri"
+    LOAD_BALANCER_NAME = "LoadBalancerName"
+    LOAD_BALANCER_DNS_NAME = "LoadBalancerDnsName"
+    LOAD_BALANCER_ZONE_ID = "LoadBalancerZoneId"
+    INSTANCE_SECURITY_GROUP_ID = "InstanceSecurityGroupId"
+    CLUSTER_NAME = "ClusterName"
+    CAPACITY_PROVIDER_NAME = "CapacityProviderName"
+    AUTO_SCALING_GROUP_NAME = "AutoScalingGroupName"
+    ALARM_TOPIC_ARN = "AlarmTopicArn"
+    SERVICE_LOG_GROUP_NAME = "ServiceLogGroupName"
+    SERVICE_NAME = "ServiceName"
+
+
+class OperatorParameter(StrEnum):
+    """What no stack offers: the deployer finds it out and hands it in."""
+
+    IMAGE_DIGEST = "ImageDigest"
+
+
+def stack_name(environment: Environment, stack: str) -> str:
+    """Name a stack, `mtls-ingress-staging-certificate-store`."""
+    return f"{_prefix(environment)}-{stack.replace('_', '-')}"
+
+
+def role_name(environment: Environment, kind: RoleKind) -> str:
+    """Name one of the four roles, `mtls-ingress-staging-task`."""
+    return f"{_prefix(environment)}-{kind}"
+
+
+def role_arn(environment: Environment, kind: RoleKind) -> str:
+    """Spell the ARN of a role, whether it exists yet or not."""
+    return f"arn:{environment.partition}:iam::{environment.account}:role/{role_name(environment, kind)}"
+
+
+def certificate_bucket(environment: Environment) -> str:
+    """Name the bucket of the server's certificate and key; account and region make it the world's only one."""
+    return f"{_prefix(environment)}-certificate-{environment.account}-{environment.region}"
+
+
+def log_bucket(environment: Environment) -> str:
+    """Name the bucket that access logs are delivered to."""
+    return f"{_prefix(environment)}-logs-{environment.account}-{environment.region}"
+
+
+def client_registry_table(environment: Environment) -> str:
+    """Name the table of enrolled clients."""
+    return f"{_prefix(environment)}-client-registry"
+
+
+def repository(environment: Environment) -> str:
+    """Name the image repository."""
+    return _prefix(environment)
+
+
+def cluster_name(environment: Environment) -> str:
+    """Name the ECS cluster."""
+    return _prefix(environment)
+
+
+def service_name(environment: Environment) -> str:
+    """Name the ECS service."""
+    return f"{_prefix(environment)}-service"
+
+
+def service_log_group(environment: Environment) -> str:
+    """Name the log group the tasks write to."""
+    return f"/{environment.project}/{environment.name}/service"
+
+
+def topic_name(environment: Environment) -> str:
+    """Name the topic alarms are sent to."""
+    return f"{_prefix(environment)}-alarms"
+
+
+def key_alias(environment: Environment, stack: str) -> str:
+    """Name the alias of a stack's encryption key, `alias/mtls-ingress-staging-certificate-store`."""
+    return f"alias/{stack_name(environment, stack)}"
+
+
+def image_tree_digest(root: Path) -> str:
+    """
+    Digest the working tree's `service/` into the SHA-256, 64 hexadecimal digits, its image goes by.
+
+    Args:
+        root: The project's directory, in which `service` lies. Compiled leftovers do not count.
+    """
+    digest = hashlib.sha256()
+    files = (path for path in (root / "service").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
+        content = path.read_bytes()
+        digest.update(f"{len(content)} {name}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def image_tag(tree_digest: str) -> str:
+    """Tag an image by the tree it was built from."""
+    return f"tree-{tree_digest[:16]}"
+
+
+def _prefix(environment: Environment) -> str:
+    return f"{environment.project}-{environment.name}"
