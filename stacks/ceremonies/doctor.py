@@ -1,0 +1,81 @@
+"""
+What an answer of the ingress means and who can mend it, in words (pure).
+
+The sentences a partner's engineer and the one who enrolls him would exchange
+on the phone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stacks.ceremonies.probe import Answer
+
+_MEANING: Final = {
+    "no_certificate": "the server saw no client certificate",
+    "unknown_certificate": "the server saw the certificate, and nobody has enrolled it",
+    "key_mismatch": "the certificate is enrolled with another public key than the one it showed",
+    "not_yet_valid": "the certificate's time has not begun",
+    "expired": "the certificate's time is over",
+    "pending": "the certificate is enrolled and waits to be activated",
+    "revoked": "the certificate was revoked",
+    "weak_key": "the certificate's key is too weak",
+    "not_permitted": "the client is known and may not do this",
+    "registry_unavailable": "the server could not look the certificate up: the fault is ours, not the client's",
+    "rate_limited": "too many requests from this address",
+}
+_REMEDY: Final = {
+    "unknown_certificate": "send the certificate to be enrolled: clients.py enroll --env ENV --client NAME {file}",
+    "key_mismatch": "enroll the certificate that is in use now: clients.py enroll --env ENV --client NAME {file}",
+    "not_yet_valid": "compare the clocks, or wait until the date in the certificate",
+    "expired": "make a new certificate and have it enrolled beside the old one",
+    "revoked": "make a new key and certificate and have it enrolled; a revoked one does not come back",
+    "weak_key": "make a new P-256 or RSA 3072 key and certificate and have it enrolled",
+    "registry_unavailable": "type it again in a minute; if it stays, deploy.py status and the service's log",
+    "rate_limited": "wait a minute",
+}
+
+
+def explain(answer: Answer, *, own_fingerprint: str | None, certificate: str | None = None) -> tuple[str, ...]:
+    """
+    Say what the server saw, what it decided, and what to do about it.
+
+    Args:
+        answer: What it answered.
+        own_fingerprint: SHA-256 of the certificate we meant to show, or None if we meant to show none.
+        certificate: The file it lies in, for the command to type.
+
+    Returns:
+        Sentences, most important first.
+    """
+    return (*_decision(answer), *_certificate(answer, own_fingerprint), *_remedy(answer, own_fingerprint, certificate))
+
+
+def _decision(answer: Answer) -> tuple[str, ...]:
+    if answer.is_accepted:
+        client = answer.document.get("client")
+        return (f"accepted as client {client}" if isinstance(client, str) else "accepted",)
+    if answer.reason is None:
+        return (f"the server answered {answer.status} without a reason code",)
+    meaning = _MEANING.get(answer.reason)
+    return (f"refused, {answer.reason}: {meaning}" if meaning else f"refused, {answer.reason}",)
+
+
+def _certificate(answer: Answer, own_fingerprint: str | None) -> tuple[str, ...]:
+    if answer.fingerprint is None:
+        return ()
+    if own_fingerprint in {None, answer.fingerprint}:
+        return (f"the server saw certificate SHA-256 {answer.fingerprint}",)
+    return (
+        f"the server saw certificate SHA-256 {answer.fingerprint}, but the one we showed is {own_fingerprint}",
+        "something between ends TLS and starts it anew",
+    )
+
+
+def _remedy(answer: Answer, own_fingerprint: str | None, certificate: str | None) -> tuple[str, ...]:
+    if answer.reason == "no_certificate":
+        if own_fingerprint is None:
+            return ("show one: --cert FILE --key FILE",)
+        return ("we meant to show one and it did not arrive: something between ends TLS and starts it anew",)
+    remedy = _REMEDY.get(answer.reason or "")
+    return (remedy.format(file=certificate or "FILE"),) if remedy else ()
