@@ -1,0 +1,61 @@
+"""
+Why a change failed: the first failure, not the noise that follows it.
+
+Pure: events in, one sentence out. When one resource fails CloudFormation
+cancels its siblings, marks the stack and rolls back, and each of those is an
+event that says FAILED; the cause is the first one that is none of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stacks.deployment.events import StackEvent
+
+_CASCADE: Final = (
+    "Resource creation cancelled",
+    "Resource update cancelled",
+    "Resource deletion cancelled",
+    "The following resource(s) failed to",
+)
+"""How CloudFormation words what is a consequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The resource that failed first, and what its service said."""
+
+    stack_name: str
+    logical_id: str
+    type: str
+    status: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"{self.logical_id} ({self.type}) {self.status}: {self.reason or 'AWS gives no reason'}"
+
+
+def find_cause(events: Sequence[StackEvent]) -> Cause | None:
+    """
+    Find the root cause among the events of one change.
+
+    Args:
+        events: Of the change and its rollback, oldest first.
+
+    Returns:
+        The first resource that failed on its own account; without one the
+        stack's own failure; None if nothing failed.
+    """
+    failures = [event for event in events if event.status.endswith("_FAILED") and not _is_cascade(event)]
+    own = [event for event in failures if not event.is_about_stack]
+    # A stack refused as a whole (a hook, a lost role) has no failed resource; its own words are all there is.
+    refused = [event for event in events if event.is_about_stack and "ROLLBACK" in event.status and event.reason]
+    first = next(iter([*own, *failures, *refused]), None)
+    return None if first is None else Cause(first.stack_name, first.logical_id, first.type, first.status, first.reason)
+
+
+def _is_cascade(event: StackEvent) -> bool:
+    return event.reason.startswith(_CASCADE)

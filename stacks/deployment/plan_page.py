@@ -1,0 +1,116 @@
+"""
+A plan for reading: as a page for people, as lines of JSON for programs.
+
+Pure. Words stand beside the symbols, so nothing is lost without color.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Final
+
+from stacks.deployment.plan import Action, EnvironmentPlan, Outlook, PropertyChange, ResourceChange, StackPlan
+
+SYMBOLS: Final[Mapping[Action, str]] = {
+    Action.ADD: "+",
+    Action.CHANGE: "~",
+    Action.REPLACE: "-/+",
+    Action.REMOVE: "-",
+}
+_LONGEST_VALUE: Final = 100
+"""Characters; a policy document in full is for ndjson."""
+
+
+class Tone(StrEnum):
+    """How loud a line of the page is."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    NOTE = "note"
+    ALARM = "alarm"
+
+
+_TONES: Final[Mapping[Action, Tone]] = {
+    Action.ADD: Tone.GOOD,
+    Action.CHANGE: Tone.NOTE,
+    Action.REPLACE: Tone.ALARM,
+    Action.REMOVE: Tone.ALARM,
+}
+
+
+def page(plan: EnvironmentPlan) -> Iterator[tuple[str, Tone]]:
+    """Write a plan as lines, each with its tone."""
+    for stack in plan.stacks:
+        yield _heading(stack), Tone.PLAIN
+        for change in stack.changes:
+            yield _line(change), _TONES[change.action]
+            if change.action in {Action.CHANGE, Action.REPLACE}:
+                for each in change.properties:
+                    yield _property(each), Tone.ALARM if each.replaces else Tone.PLAIN
+    yield summary(plan), Tone.PLAIN
+
+
+def summary(plan: EnvironmentPlan) -> str:
+    """Say a plan in one line."""
+    if plan.changes_nothing:
+        return f"{plan.environment}: nothing to do"
+    counts = [f"{plan.count(action)} to {action}" for action in Action if plan.count(action)]
+    unknown = sum(stack.outlook in {Outlook.KNOWN_AFTER, Outlook.WAITING} for stack in plan.stacks)
+    if unknown:
+        counts.append(f"{unknown} {'stack' if unknown == 1 else 'stacks'} not known yet")
+    return f"{plan.environment}: {', '.join(counts)}"
+
+
+def records(plan: EnvironmentPlan) -> Iterator[dict[str, object]]:
+    """Write a plan as records: one per stack, then one per change."""
+    for stack in plan.stacks:
+        yield {
+            "type": "plan",
+            "stack": stack.name,
+            "stack_name": stack.stack_name,
+            "outlook": stack.outlook.replace(" ", "_"),
+            "waits_for": list(stack.waits_for),
+        }
+        for change in stack.changes:
+            yield {
+                "type": "change",
+                "stack": stack.name,
+                "action": change.action,
+                "logical_id": change.logical_id,
+                "resource_type": change.type,
+                "physical_id": change.physical_id,
+                "is_conditional": change.is_conditional,
+                "holds_state": change.holds_state,
+                "properties": [asdict(each) for each in change.properties],
+            }
+
+
+def _heading(stack: StackPlan) -> str:
+    match stack.outlook:
+        case Outlook.CREATE | Outlook.UPDATE | Outlook.UNCHANGED:
+            return f"{stack.name}: {stack.outlook}"
+        case Outlook.KNOWN_AFTER:
+            return f"{stack.name}: known after {', '.join(stack.waits_for)} ({stack.resource_count} resources)"
+        case Outlook.WAITING:
+            return f"{stack.name}: waits for {' and '.join(stack.waits_for)} ({stack.resource_count} resources)"
+
+
+def _line(change: ResourceChange) -> str:
+    words = f"may {Action.REPLACE}" if change.is_conditional else str(change.action)
+    line = f"  {SYMBOLS[change.action]:<3} {words} {change.logical_id} {change.type}"
+    if change.physical_id:
+        line += f" {change.physical_id}"
+    return f"{line}  HOLDS STATE" if change.risks_state else line
+
+
+def _property(change: PropertyChange) -> str:
+    line = f"        {change.path}: {_short(change.before)} -> {_short(change.after)}"
+    return f"{line}  forces replacement" if change.replaces else line
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(absent)"
+    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
