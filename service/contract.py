@@ -97,6 +97,7 @@ class RegistryAttribute(StrEnum):
     NOT_AFTER = "not_after"
     ENROLLED_AT = "enrolled_at"
     REVOKED_AT = "revoked_at"
+    REVOCATION_REASON = "revocation_reason"
 
 
 class ClientState(StrEnum):
