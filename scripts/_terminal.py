@@ -188,14 +188,14 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, hint=f"{self.prog} --help")
 
 
-def common_options() -> argparse.ArgumentParser:
+def common_options() -> Parser:
     """
     Make the options every verb has, for `parents=` of both the script's parser and its verbs' parsers.
 
     They may stand before or after the verb, hence no defaults: read them
     with `environment_name` and `getattr`.
     """
-    options = argparse.ArgumentParser(add_help=False)
+    options = Parser(add_help=False)
     options.add_argument(
         "-e", "--env", metavar="ENV", default=argparse.SUPPRESS, help="the environment: environments/ENV.toml"
     )

@@ -1,0 +1,90 @@
+"""
+Deploy an environment: `python scripts/deploy.py --env staging`.
+
+    python scripts/deploy.py --help
+
+Only the command line is here, so that help answers at once; what the verbs do
+is in the modules beside this one, imported when a verb is known.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+if __name__ == "__main__":  # run as a file: the packages lie one directory up
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from scripts import _terminal
+
+_VERBS: Final = {
+    "synth": "render every template into a directory; no credentials, no network",
+    "check": "look for mistakes in the templates before AWS does",
+    "plan": "show what a deployment would change, and change nothing",
+    "deploy": "bring AWS to what the templates say (the default)",
+    "status": "show every stack and its outputs",
+    "destroy": "remove every stack, the last first; what holds state stays",
+    "image": "`image push`: build the service's image and bring it into the repository",
+}
+
+
+def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
+    """Read the command line and do what its verb says."""
+    explicit = _has_verb(arguments)
+    if not explicit and not {"-h", "--help"} & set(arguments):
+        arguments = ["deploy", *arguments]
+    options = _parser().parse_args(arguments)
+    if options.verb in {"synth", "check"}:
+        from scripts import _template_verbs  # noqa: PLC0415 -- help must not wait for troposphere
+
+        return _template_verbs.VERBS[options.verb](options, terminal)
+    if options.verb == "deploy" and not explicit and _terminal.environment_name(options) == "local":
+        from scripts import _local_walk  # noqa: PLC0415 -- nor for the embedded cloud
+
+        return _local_walk.walk(options, terminal)
+    from scripts import _stack_verbs  # noqa: PLC0415 -- nor for boto3
+
+    return _stack_verbs.VERBS[options.verb](options, terminal)
+
+
+def _has_verb(arguments: Sequence[str]) -> bool:
+    """Tell whether a verb is among the arguments; an environment may be called like one."""
+    before = ["", *arguments]
+    return any(word in _VERBS and prior not in {"-e", "--env"} for prior, word in zip(before, arguments, strict=False))
+
+
+def _parser() -> _terminal.Parser:
+    common = _terminal.common_options()
+    parser = _terminal.Parser(prog="deploy.py", description="Deploy an environment of mtls-ingress.", parents=[common])
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    parsers = {
+        name: verbs.add_parser(name, help=text, description=text, parents=[common]) for name, text in _VERBS.items()
+    }
+    for name in ("check", "plan", "deploy", "status", "destroy"):
+        parsers[name].add_argument(
+            "--output", choices=("text", "ndjson"), default="text", help="how results are written to standard output"
+        )
+    for name in ("deploy", "destroy"):
+        parsers[name].add_argument("-y", "--yes", action="store_true", help="approve without being asked")
+    parsers["synth"].add_argument("--out", type=Path, required=True, metavar="DIR", help="one DIR/<stack>.json each")
+    parsers["check"].add_argument(
+        "--templates", type=Path, metavar="DIR", help="check the files of DIR instead of freshly rendered templates"
+    )
+    parsers["deploy"].add_argument(
+        "--allow-replacement",
+        action="append",
+        default=[],
+        metavar="LOGICAL_ID",
+        help="let this resource be replaced or removed although it holds state; may be given several times",
+    )
+    parsers["deploy"].add_argument(
+        "--once", action="store_true", help="with --env local and no verb: tear down again after the probes"
+    )
+    parsers["image"].add_argument("step", choices=("push",), help="what to do with the image")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(_terminal.run(main))

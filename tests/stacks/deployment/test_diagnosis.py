@@ -1,0 +1,33 @@
+"""The cause of a failure is the first resource that failed on its own account."""
+
+from __future__ import annotations
+
+from stacks.deployment.diagnosis import find_cause
+from tests.stacks.deployment.twins import event, stack_event
+
+
+def test_the_first_failure_is_the_cause_and_cancelled_siblings_are_not() -> None:
+    events = [
+        stack_event("CREATE_IN_PROGRESS", "User Initiated"),
+        event("Subnet", "CREATE_FAILED", "Resource creation cancelled"),
+        event("Vpc", "CREATE_FAILED", "The maximum number of VPCs has been reached."),
+        stack_event("ROLLBACK_IN_PROGRESS", "The following resource(s) failed to create: [Subnet, Vpc]."),
+        event("Gateway", "DELETE_FAILED", "has dependencies"),
+    ]
+
+    cause = find_cause(events)
+
+    assert str(cause) == "Vpc (AWS::EC2::VPC) CREATE_FAILED: The maximum number of VPCs has been reached."
+
+
+def test_a_stack_refused_as_a_whole_speaks_for_itself() -> None:
+    cause = find_cause(
+        [stack_event("ROLLBACK_IN_PROGRESS", "The role is not assumable"), stack_event("ROLLBACK_COMPLETE")]
+    )
+
+    assert cause is not None
+    assert cause.reason == "The role is not assumable"
+
+
+def test_where_nothing_failed_there_is_no_cause() -> None:
+    assert find_cause([event("Vpc", "CREATE_COMPLETE"), stack_event("CREATE_COMPLETE")]) is None
