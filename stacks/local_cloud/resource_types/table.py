@@ -1,0 +1,48 @@
+"""The table of all rows: what the embedded cloud can deploy."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from stacks.local_cloud.resource_types import (
+    buckets,
+    capacity,
+    containers,
+    dns,
+    identity,
+    keys,
+    load_balancer,
+    network,
+    observability,
+    registry_images,
+    scaling,
+    security_groups,
+    tables,
+)
+from stacks.local_cloud.row import Row
+
+_FAMILIES = (
+    buckets,
+    capacity,
+    containers,
+    dns,
+    identity,
+    keys,
+    load_balancer,
+    network,
+    observability,
+    registry_images,
+    scaling,
+    security_groups,
+    tables,
+)
+
+
+def rows() -> dict[str, Row]:
+    """Give every row by its resource type; ValueError says which type two rows claim."""
+    table: dict[str, Row] = {}
+    for row in chain.from_iterable(family.ROWS for family in _FAMILIES):
+        if row.type in table:
+            raise ValueError(f"two rows for {row.type}")
+        table[row.type] = row
+    return table
