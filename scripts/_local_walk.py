@@ -1,0 +1,428 @@
+"""
+The whole ingress on this machine: what `make local` does.
+
+1. The embedded AWS comes up, with the data plane that makes it act.
+2. The stacks are deployed as far as they go.
+3. A development authority answers the certificate's request; it is installed
+   by the ceremony and the role that a real environment uses.
+4. The image is recorded: it is the working tree.
+5. The remaining stacks are deployed; tasks start behind the balancer.
+6. A demo client is enrolled.
+7. Real connections through the balancer show who is answered and who is
+   refused, and why.
+8. It stays up until Ctrl-C, or with `--once` goes down again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from scripts import _stack_verbs
+from scripts._terminal import ROOT, ExitCode, Style, Terminal
+from scripts._watcher import TerminalWatcher
+from service.identity.certificate import parse_certificate
+from stacks import naming
+from stacks.catalog import assemble
+from stacks.ceremonies import enrollment, server_certificate
+from stacks.ceremonies.development_authority import DevelopmentAuthority
+from stacks.ceremonies.probe import Answer, probe
+from stacks.ceremonies.probe_faults import ProbeFailedError
+from stacks.deployment.account import LOCAL, open_account
+from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce, find_local_endpoint, withdraw
+from stacks.deployment.image import push_image
+from stacks.deployment.outcome import EnvironmentOutcome
+from stacks.deployment.rollout import Target
+from stacks.environment import Environment, find_environment, load_environment
+from stacks.errors import DeploymentError
+from stacks.local_cloud.cloud import LocalCloud
+from stacks.local_cloud.data_plane import DataPlane
+
+DEMO_CLIENT: Final = "demo-partner"
+_PATH: Final = "/whoami"
+_PROBE_ADDRESS: Final = "127.1.2.3"
+"""Where the probes connect from: the embedded cloud draws its own addresses above 127.64."""
+_HEALTHY_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.1
+
+
+class LocalCloudUpError(DeploymentError):
+    """An embedded cloud is up for this working tree already."""
+
+    exit_code = ExitCode.GUARD
+
+    def __init__(self, endpoint: LocalEndpoint) -> None:
+        super().__init__(
+            f"the embedded cloud is up already, in process {endpoint.pid}",
+            hint="use it from here (python scripts/deploy.py status --env local), or end it there with Ctrl-C",
+        )
+
+
+class LocalDeploymentFailedError(DeploymentError):
+    """The templates do not come up in the embedded cloud."""
+
+    def __init__(self, outcome: EnvironmentOutcome) -> None:
+        failed = [stack for stack in outcome.stacks if stack.exit_code]
+        super().__init__("; ".join(f"{stack.name} {stack.result}: {stack.message}" for stack in failed))
+        self.exit_code = outcome.exit_code
+
+
+class NotHealthyError(DeploymentError):
+    """The balancer has no healthy instance to send a connection to."""
+
+    exit_code = ExitCode.UNEXPECTED
+
+    def __init__(self, states: Mapping[str, str]) -> None:
+        found = ", ".join(f"{instance} {state}" for instance, state in sorted(states.items())) or "no instance"
+        super().__init__(
+            f"after {_HEALTHY_SECONDS:.0f} s no instance passes the load balancer's health check: {found}",
+            hint="what the tasks said stands above; compare listener, health check and container ports",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a client needs, as files that only their owner reads."""
+
+    trust: Path
+    certificate: Path
+    private_key: Path
+    stranger: Path
+    stranger_key: Path
+
+    @classmethod
+    def write(cls, directory: Path, authority: DevelopmentAuthority) -> Files:
+        """Make a demo client and a stranger, and write them down."""
+        client, client_key = authority.issue_client(DEMO_CLIENT)
+        stranger, stranger_key = authority.issue_client("stranger")
+        return cls(
+            trust=_write(directory / "authority.pem", authority.certificate_pem),
+            certificate=_write(directory / "client.pem", client),
+            private_key=_write(directory / "client-key.pem", client_key),
+            stranger=_write(directory / "stranger.pem", stranger),
+            stranger_key=_write(directory / "stranger-key.pem", stranger_key),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One probe: who asked, what came, and what is wrong with it (nothing, if empty)."""
+
+    who: str
+    answer: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """The front door as a client finds it."""
+
+    host_name: str
+    address: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What a client asks."""
+        return f"https://{self.host_name}:{self.port}{_PATH}"
+
+
+def walk(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Walk the whole way; the docstring of this module numbers its steps."""
+    environment = load_environment(find_environment(LOCAL, ROOT))
+    stays = not options.once
+    if stays and (other := find_local_endpoint(ROOT)):
+        raise LocalCloudUpError(other)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_ended_by_sigterm())
+        directory = _directory(stack, stays=stays)
+        run = Walk(environment, terminal, stack, directory=directory)
+        run.bring_up(announced=stays)
+        run.deploy_and_certify()
+        ingress = run.open_ingress(announced=stays)
+        probed = run.probe_all(ingress)
+        faults = [each for each in probed if each.fault]
+        if stays:
+            run.stay(ingress)
+    terminal.progress("torn down")
+    for each in faults:
+        terminal.error(f"{each.who}: {each.fault}", hint="the audit lines above say what the service decided, and why")
+    return ExitCode.UNEXPECTED if faults else ExitCode.DONE
+
+
+class Walk:
+    """One embedded ingress, from nothing to its last connection."""
+
+    def __init__(
+        self, environment: Environment, terminal: Terminal, stack: contextlib.ExitStack, *, directory: Path
+    ) -> None:
+        """
+        Begin.
+
+        Args:
+            environment: The one named local.
+            terminal: Where to say how it goes.
+            stack: Ends what was started, the last first.
+            directory: For the files of the demo client.
+        """
+        self._environment = environment
+        self._terminal = terminal
+        self._stack = stack
+        self._directory = directory
+        self._authority = DevelopmentAuthority.create(datetime.now(UTC))
+        self._started = time.monotonic()
+
+    def bring_up(self, *, announced: bool) -> None:
+        """Start the embedded AWS and what acts in it."""
+        self._cloud = self._stack.enter_context(
+            LocalCloud(region=self._environment.region, account=self._environment.account)
+        )
+        self._data_plane = DataPlane(self._cloud.client, self._cloud.endpoint_url, ROOT, on_output=self._task_said)
+        self._cloud.stand_ins.extend(self._data_plane.stand_ins())
+        self._data_plane.start()
+        self._stack.callback(self._data_plane.stop)
+        self._endpoint = LocalEndpoint(
+            pid=os.getpid(),
+            endpoint_url=self._cloud.endpoint_url,
+            region=self._environment.region,
+            account=self._environment.account,
+        )
+        if announced:
+            self._stack.callback(withdraw, ROOT)
+            announce(ROOT, self._endpoint)
+        self._target = Target(
+            self._environment, assemble(self._environment), open_account(self._environment, endpoint=self._endpoint)
+        )
+        self._say(f"embedded AWS is up at {self._cloud.endpoint_url}")
+
+    def deploy_and_certify(self) -> None:
+        """Deploy as far as it goes, make what the workload waits for, and deploy the rest."""
+        outcome = self._deploy()
+        if outcome.needs:
+            self._say("the workload waits for " + " and ".join(need.what for need in outcome.needs))
+            self._install_certificate()
+            digest = push_image(self._target.account, self._environment, ROOT)
+            self._say(f"image recorded: {digest}")
+            outcome = self._deploy()
+        if outcome.exit_code:
+            raise LocalDeploymentFailedError(outcome)
+        self._say(f"{len(outcome.stacks)} stacks stand")
+
+    def open_ingress(self, *, announced: bool) -> Ingress:
+        """Wait until the balancer has somebody to send connections to, and say where it listens."""
+        ingress_stack = naming.stack_name(self._environment, "ingress")
+        described = self._target.account.client("cloudformation").describe_stacks(StackName=ingress_stack)["Stacks"][0]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+        name = outputs[naming.Output.LOAD_BALANCER_NAME]
+        self._wait_until_healthy(name)
+        address, port = self._data_plane.address_of_load_balancer(name)
+        if announced:
+            announce(
+                ROOT,
+                LocalEndpoint(
+                    pid=self._endpoint.pid,
+                    endpoint_url=self._endpoint.endpoint_url,
+                    region=self._endpoint.region,
+                    account=self._endpoint.account,
+                    balancer_address=address,
+                    balancer_port=port,
+                ),
+            )
+        self._say(f"the load balancer listens on {address} port {port}")
+        return Ingress(self._environment.ingress.host_name, address, port)
+
+    def probe_all(self, ingress: Ingress) -> list[Probed]:
+        """Enroll the demo client and show, from real connections, who is answered and who is refused."""
+        self._files = Files.write(self._directory, self._authority)
+        certificate = self._files.certificate.read_bytes()
+        enrollment.enroll(self._target.account, self._environment, DEMO_CLIENT, certificate)
+        self._say(f"enrolled {DEMO_CLIENT}")
+        client = Prober(ingress, self._files)
+        probed = [client.enrolled(), client.stranger(), client.nobody()]
+        for each in probed:
+            line = f"{each.who:<22} {each.answer}"
+            self._terminal.out(self._terminal.style(line, Style.RED if each.fault else Style.GREEN, on_out=True))
+        self._say("probed")
+        return probed
+
+    def stay(self, ingress: Ingress) -> None:
+        """Stay up until Ctrl-C, showing what the tasks say."""
+        for line in curl_lines(ingress, self._files):
+            self._terminal.out(line)
+        self._terminal.progress("up until Ctrl-C; the tasks' audit lines follow")
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                signal.pause()
+        self._terminal.progress("going down")
+
+    def _deploy(self) -> EnvironmentOutcome:
+        run = _stack_verbs.rollout(self._target, TerminalWatcher(self._terminal, is_brief=True))
+        try:
+            run.prepare()
+            return run.execute()
+        finally:
+            run.discard()
+            self._terminal.live("")
+
+    def _install_certificate(self) -> None:
+        """Request, sign and install, as the role that may."""
+        role = naming.role_arn(self._environment, "certificate-admin")
+        admin = self._target.account.assume_role(role, "local-walk")
+        request = server_certificate.request(admin, self._environment)
+        manifest = server_certificate.install(
+            admin, self._environment, self._authority.sign(request), at=datetime.now(UTC)
+        )
+        self._say(f"certificate for {manifest.host_name} installed, good until {manifest.not_after:%Y-%m-%d}")
+
+    def _wait_until_healthy(self, load_balancer: str) -> None:
+        client = self._target.account.client("elb")
+        deadline = time.monotonic() + _HEALTHY_SECONDS
+        while True:
+            found = client.describe_instance_health(LoadBalancerName=load_balancer)["InstanceStates"]
+            states = {each["InstanceId"]: each["State"] for each in found}
+            if "InService" in states.values():
+                return
+            if time.monotonic() > deadline:
+                raise NotHealthyError(states)
+            time.sleep(_LOOK_SECONDS)
+
+    def _task_said(self, task: str, line: str) -> None:
+        self._terminal.progress(f"{task}: {line}")
+
+    def _say(self, text: str) -> None:
+        self._terminal.progress(f"[{time.monotonic() - self._started:5.1f} s] {text}")
+
+
+class Prober:
+    """Asks the ingress as three peers would, and knows what each must be told."""
+
+    def __init__(self, ingress: Ingress, files: Files) -> None:
+        self._ingress = ingress
+        self._files = files
+        self._source = _PROBE_ADDRESS if _is_ours(_PROBE_ADDRESS) else None
+
+    def enrolled(self) -> Probed:
+        """An enrolled client is answered with its name and the address it sees itself."""
+
+        def judge(answer: Answer) -> str:
+            own = {"client": DEMO_CLIENT, "address": answer.local_address[0], "port": answer.local_address[1]}
+            told = {name: answer.document.get(name) for name in own}
+            if answer.status == 200 and told == own:  # noqa: PLR2004 -- what HTTP calls OK
+                return ""
+            return f"expected 200 and {own}, got {answer.status} and {told}"
+
+        return self._ask(f"enrolled {DEMO_CLIENT}", judge, self._files.certificate, self._files.private_key)
+
+    def stranger(self) -> Probed:
+        """A certificate nobody enrolled is refused, and its fingerprint named."""
+        fingerprint = parse_certificate(self._files.stranger.read_bytes()).fingerprint.hex
+        return self._ask(
+            "unknown certificate",
+            lambda answer: _refusal_fault(answer, "unknown_certificate", fingerprint),
+            self._files.stranger,
+            self._files.stranger_key,
+        )
+
+    def nobody(self) -> Probed:
+        """A peer without a certificate is refused, and told so."""
+        return self._ask("no certificate", lambda answer: _refusal_fault(answer, "no_certificate", None))
+
+    def _ask(
+        self,
+        who: str,
+        judge: Callable[[Answer], str],
+        certificate: Path | None = None,
+        private_key: Path | None = None,
+    ) -> Probed:
+        try:
+            answer = probe(
+                self._ingress.url,
+                certificate=certificate,
+                private_key=private_key,
+                trust=self._files.trust,
+                connect_to=(self._ingress.address, self._ingress.port),
+                source_address=self._source,
+            )
+        except ProbeFailedError as error:
+            return Probed(who, f"no answer: {error}", fault=str(error))
+        return Probed(who, _words(answer), fault=judge(answer))
+
+
+def curl_lines(ingress: Ingress, files: Files) -> Iterator[str]:
+    """Write the same three requests as commands to paste."""
+    resolve = f"--resolve {ingress.host_name}:{ingress.port}:{ingress.address}"
+    common = f"curl --cacert {_shown(files.trust)} {resolve}"
+    yield f"{common} --cert {_shown(files.certificate)} --key {_shown(files.private_key)} {ingress.url}"
+    yield f"{common} --cert {_shown(files.stranger)} --key {_shown(files.stranger_key)} {ingress.url}"
+    yield f"{common} {ingress.url}"
+
+
+def _shown(path: Path) -> str:
+    """Write a path as one types it from the working tree, or whole if that is not where we are."""
+    return str(path.relative_to(ROOT)) if Path.cwd() == ROOT else str(path)
+
+
+def _words(answer: Answer) -> str:
+    if answer.is_accepted:
+        seen = answer.document
+        return f"{answer.status} as {seen.get('client')}, seen from {seen.get('address')} port {seen.get('port')}"
+    words = f"{answer.status} {answer.reason}"
+    return f"{words}, fingerprint {answer.fingerprint}" if answer.fingerprint else words
+
+
+def _refusal_fault(answer: Answer, reason: str, fingerprint: str | None) -> str:
+    told = (answer.status, answer.reason, answer.fingerprint)
+    expected = (403, reason, fingerprint)
+    return "" if told == expected else f"expected {expected}, got {told}"
+
+
+def _is_ours(address: str) -> bool:
+    """Tell whether this machine has the address; macOS has 127.0.0.1 alone until told otherwise."""
+    with socket.socket() as tried:
+        try:
+            tried.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _directory(stack: contextlib.ExitStack, *, stays: bool) -> Path:
+    """Choose where the client's files go: beside the state file if they are to be used, else where they vanish."""
+    if not stays:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtls-ingress-")))
+    directory = (ROOT / STATE_FILE).parent
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write a file that only its owner reads, from its first moment on."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 -- a descriptor
+        file.write(content)
+    return path
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the walk as Ctrl-C does, with everything put away."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
