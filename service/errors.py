@@ -99,6 +99,16 @@ class StoreUnreachableError(ServiceError):
         super().__init__(f"the certificate store {bucket} cannot be reached ({attempts} attempts): {cause}")
 
 
+class CredentialsMissingError(ServiceError):
+    """There is nobody to act as: AWS gave this process no credentials."""
+
+    hint = "give the task definition its task role, or set AWS_CONTAINER_CREDENTIALS_FULL_URI as the ECS agent does"
+
+    def __init__(self, *, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"no AWS credentials to read the certificate store with: {cause}")
+
+
 class ObjectTooLargeError(ServiceError):
     """An object is far larger than what belongs there, so it is not read."""
 

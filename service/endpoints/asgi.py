@@ -1,0 +1,41 @@
+"""
+The few words of ASGI that this house speaks, and answers in JSON.
+
+Scope keys of ours: `scope["state"]` holds the `peer`, and once the gate let a
+request through the `client` and the `request_id`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+Scope = MutableMapping[str, Any]  # Any: what ASGI puts there has no common type
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON: Final = b"application/json"
+PROBLEM_JSON: Final = b"application/problem+json"
+"""RFC 9457."""
+
+
+async def answer(
+    send: Send,
+    status: HTTPStatus,
+    document: Mapping[str, object],
+    *,
+    content_type: bytes = JSON,
+) -> None:
+    """Send a whole answer; nobody on the way may keep it."""
+    body = json.dumps(document).encode() + b"\n"
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

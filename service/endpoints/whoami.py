@@ -1,0 +1,45 @@
+"""`GET /whoami`: what we know of the one who asks."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from service.endpoints.asgi import PROBLEM_JSON, Receive, Scope, Send, answer
+from service.endpoints.problem import problem
+from service.identity.peer import Peer
+from service.identity.verdict import Client
+
+PATH: Final = "/whoami"
+
+
+async def whoami(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer an identified client with its own name, certificate, roles and address."""
+    state = scope["state"]
+    request_id: str = state["request_id"]
+    if scope["path"] != PATH:
+        detail = f"There is nothing here; {PATH} tells who you are."
+        await answer(
+            send,
+            HTTPStatus.NOT_FOUND,
+            problem(HTTPStatus.NOT_FOUND, detail, request_id=request_id),
+            content_type=PROBLEM_JSON,
+        )
+        return
+    if scope["method"] not in {"GET", "HEAD"}:
+        refused = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{PATH} is read with GET.", request_id=request_id)
+        await answer(send, HTTPStatus.METHOD_NOT_ALLOWED, refused, content_type=PROBLEM_JSON)
+        return
+    await answer(send, HTTPStatus.OK, _describe(scope, state["client"], state["peer"]))
+
+
+def _describe(scope: Scope, client: Client, peer: Peer) -> dict[str, object]:
+    address, port = scope["client"]
+    return {
+        "client": client.name,
+        "fingerprint": peer.fingerprint.hex if peer.fingerprint else None,
+        "roles": list(client.roles),
+        "address": address,
+        "port": port,
+        "request_id": scope["state"]["request_id"],
+    }

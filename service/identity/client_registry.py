@@ -1,0 +1,181 @@
+"""
+Enrolled certificates, looked up by fingerprint.
+
+The real registry is a DynamoDB table; its twin in memory passes the same
+tests. boto3 blocks, so lookups run in a few threads of their own and the
+event loop only waits for them, never longer than its budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from service.contract import ClientState, RegistryAttribute
+from service.errors import FingerprintError, RegistryUnavailableError
+from service.identity.certificate import Fingerprint
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+LOOKUP_THREADS: Final = 16
+"""Lookups on the wire at once, for each worker; at 5 ms each that is 3,000 a second, more than one core serves."""
+
+MAX_PENDING_LOOKUPS: Final = 64
+"""Those plus the ones that wait for a thread. More are refused at once: a queue would only make every answer late."""
+
+LOOKUP_BUDGET_SECONDS: Final = 1.5
+"""For one lookup with its waiting; a peer has its 503 within two seconds even when the registry hangs."""
+
+CONNECT_TIMEOUT_SECONDS: Final = 1
+READ_TIMEOUT_SECONDS: Final = 1
+LOOKUP_ATTEMPTS: Final = 2
+"""The first and one more: a dropped keep-alive connection is the usual fault, and one retry cures it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """
+    One enrolled certificate.
+
+    Attributes:
+        client: The client's name; several certificates may carry the same.
+        subject_public_key_info: DER, kept at enrollment.
+        not_before: The enrollment counts from here; aware, UTC.
+        not_after: And up to here.
+    """
+
+    fingerprint: Fingerprint
+    client: str
+    subject_public_key_info: bytes = field(repr=False)
+    state: ClientState
+    roles: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+
+
+class ClientRegistry(Protocol):
+    """Where enrolled certificates are found."""
+
+    async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
+        """
+        Look one certificate up, as it stands now.
+
+        Raises:
+            RegistryUnavailableError: No answer in time, or one that cannot be read.
+        """
+
+
+class InMemoryClientRegistry:
+    """The twin for tests."""
+
+    def __init__(self, records: Iterable[ClientRecord] = ()) -> None:
+        self._records = {record.fingerprint: record for record in records}
+
+    async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
+        """Look one certificate up."""
+        return self._records.get(fingerprint)
+
+
+class DynamoDbClientRegistry:
+    """
+    The registry as deployed.
+
+    Threads are started by the first lookup and not before, so that it may be
+    made ahead of a fork.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, *, budget_seconds: float = LOOKUP_BUDGET_SECONDS) -> None:
+        self._client = client
+        self._table = table
+        self._budget_seconds = budget_seconds
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="client-registry")
+        self._pending = 0
+
+    async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
+        """
+        Look one certificate up with a consistent read.
+
+        Raises:
+            RegistryUnavailableError: The table gave no usable answer within the budget, or too many wait already.
+        """
+        if self._pending >= MAX_PENDING_LOOKUPS:
+            raise RegistryUnavailableError(f"{self._pending} lookups are waiting already")
+        self._pending += 1
+        lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._get_item, fingerprint)
+        lookup.add_done_callback(self._on_done)
+        try:
+            # Shielded: a thread that hangs cannot be ended, and must stay counted until it is.
+            item = await asyncio.wait_for(asyncio.shield(lookup), self._budget_seconds)
+        except TimeoutError:
+            raise RegistryUnavailableError(f"no answer in {self._budget_seconds} seconds") from None
+        except ClientError as error:
+            raise RegistryUnavailableError(str(error.response.get("Error", {}).get("Code", "refused"))) from error
+        except BotoCoreError as error:
+            raise RegistryUnavailableError(type(error).__name__) from error
+        return parse_record(item) if item is not None else None
+
+    def close(self) -> None:
+        """Let go of the threads; lookups that wait are given up."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _on_done(self, lookup: asyncio.Future[Mapping[str, AttributeValueTypeDef] | None]) -> None:
+        self._pending -= 1
+        if not lookup.cancelled():
+            lookup.exception()  # Seen here, for the case that nobody waits any more.
+
+    def _get_item(self, fingerprint: Fingerprint) -> Mapping[str, AttributeValueTypeDef] | None:
+        answer = self._client.get_item(
+            TableName=self._table,
+            Key={RegistryAttribute.FINGERPRINT: {"S": fingerprint.hex}},
+            ConsistentRead=True,
+        )
+        return answer.get("Item")
+
+
+def open_client_registry(table: str, *, region: str, session: boto3.Session | None = None) -> DynamoDbClientRegistry:
+    """Make the registry as deployed; nothing is asked of AWS yet, except for credentials where they are not at hand."""
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"total_max_attempts": LOOKUP_ATTEMPTS, "mode": "standard"},
+        max_pool_connections=LOOKUP_THREADS,
+        tcp_keepalive=True,
+    )
+    client = (session or boto3.Session()).client("dynamodb", region_name=region, config=config)
+    return DynamoDbClientRegistry(client, table)
+
+
+def parse_record(item: Mapping[str, AttributeValueTypeDef]) -> ClientRecord:
+    """
+    Read a table item.
+
+    Raises:
+        RegistryUnavailableError: It lacks something or holds what it must not; nobody is let in on a guess.
+    """
+    try:
+        return ClientRecord(
+            fingerprint=Fingerprint(item[RegistryAttribute.FINGERPRINT]["S"]),
+            client=item[RegistryAttribute.CLIENT]["S"],
+            subject_public_key_info=bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"]),
+            state=ClientState(item[RegistryAttribute.STATE]["S"]),
+            roles=tuple(role["S"] for role in item[RegistryAttribute.ROLES]["L"]),
+            not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
+            not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+        )
+    except (KeyError, ValueError, TypeError, FingerprintError) as error:
+        raise RegistryUnavailableError("the record cannot be read") from error
+
+
+def _parse_time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
