@@ -105,8 +105,8 @@ def deploy(options: argparse.Namespace, terminal: Terminal) -> int:
     request = Request.of(options)
     run = rollout(open_target(request.environment), TerminalWatcher(terminal))
     terminal.progress(f"{request.environment}: comparing with AWS")
-    found = run.prepare()
     try:
+        found = run.prepare()
         _approve(found, request, terminal)
         outcome = run.execute(allowed=request.allowed)
     except KeyboardInterrupt:

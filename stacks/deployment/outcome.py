@@ -24,6 +24,8 @@ class Result(StrEnum):
     """It needs something the operator makes first."""
     REFUSED = "refused"
     """It was not started; it is as it was."""
+    STILL_RUNNING = "still running"
+    """We stopped waiting; AWS goes on."""
     ROLLED_BACK = "rolled back"
     STUCK = "stuck"
     SKIPPED = "skipped"
@@ -31,7 +33,12 @@ class Result(StrEnum):
 
 
 _GOOD: Final = frozenset({Result.CREATED, Result.UPDATED, Result.UNCHANGED, Result.DELETED, Result.ABSENT})
-_EXIT_CODES: Final[Mapping[Result, int]] = {Result.WAITING: 11, Result.ROLLED_BACK: 6, Result.STUCK: 7}
+_EXIT_CODES: Final[Mapping[Result, int]] = {
+    Result.WAITING: 11,
+    Result.STILL_RUNNING: 9,
+    Result.ROLLED_BACK: 6,
+    Result.STUCK: 7,
+}
 _BY_WEIGHT: Final = (7, 6, 1, 9, 5, 3, 11)
 """Which exit code wins when several stacks end badly: what needs a hand comes first, what only waits comes last."""
 

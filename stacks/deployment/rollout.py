@@ -19,7 +19,7 @@ needs the other:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,7 +34,7 @@ from stacks.deployment.events import Change, Ending, Listener, StackEvent, follo
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.parallel import CONCURRENCY, walk
 from stacks.deployment.plan import EnvironmentPlan, Outlook, StackPlan, adds, refuse_lost_state
-from stacks.deployment.polling import DetachedError, Poller
+from stacks.deployment.polling import DetachedError, Poller, TimedOutError
 from stacks.deployment.readiness import Lookout, Need
 from stacks.deployment.recovery import ROLLED_BACK, SUCCEEDED, StackStuckError, Standing, standing, way_out
 from stacks.deployment.stack import StackState, read_resources, read_stack
@@ -109,15 +109,16 @@ class Rollout:
             StackStuckError: A stack cannot be changed by anybody's deployment.
             StackBusyError: A stack is being changed, and we only look.
         """
+        entries = self._entries.values()
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="plan") as threads:
-            states = dict(
-                zip(
-                    self._entries,
-                    threads.map(lambda entry: self._settle(entry, touch_nothing=touch_nothing), self._entries.values()),
-                    strict=True,
-                )
-            )
-            futures = [threads.submit(self._prepare, entry, states) for entry in self._entries.values()]
+            try:
+                settled = threads.map(lambda entry: self._settle(entry, touch_nothing=touch_nothing), entries)
+                states = dict(zip(self._entries, settled, strict=True))
+                futures = [threads.submit(self._prepare, entry, states) for entry in entries]
+                wait(futures)
+            except KeyboardInterrupt:
+                self._poller.clock.let_go()
+                raise
         errors = [error for future in futures if (error := future.exception())]
         if errors:
             self.discard()
@@ -251,6 +252,8 @@ class Rollout:
             outcome = self._change(entry, allowed)
         except DetachedError:
             raise
+        except TimedOutError as error:
+            outcome = StackOutcome(name, entry.stack_name, Result.STILL_RUNNING, message=str(error))
         except DeploymentError as error:
             outcome = self._failed(entry, str(error), hint=error.hint, exit_code=error.exit_code)
         except (ClientError, BotoCoreError) as error:

@@ -17,7 +17,7 @@ from stacks.deployment.diagnosis import find_cause
 from stacks.deployment.events import Change, Ending, StackEvent, follow, latest_event_id, watch_to_rest
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.parallel import walk
-from stacks.deployment.polling import DetachedError, Poller
+from stacks.deployment.polling import DetachedError, Poller, TimedOutError
 from stacks.deployment.recovery import Standing, standing
 from stacks.deployment.rollout import Target, Watcher
 from stacks.deployment.schedule import reverse
@@ -64,6 +64,8 @@ class Teardown:
             outcome = self._delete(entry)
         except DetachedError:
             raise
+        except TimedOutError as error:
+            outcome = StackOutcome(name, entry.stack_name, Result.STILL_RUNNING, message=str(error))
         except (DeploymentError, ClientError, BotoCoreError) as error:
             code = error.exit_code if isinstance(error, DeploymentError) else 1
             outcome = StackOutcome(name, entry.stack_name, Result.REFUSED, message=str(error), refused_with=code)
