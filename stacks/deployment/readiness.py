@@ -71,7 +71,7 @@ class AccountLookout:
                 "the server certificate",
                 (
                     f"python scripts/certificates.py request --env {name}",
-                    f"python scripts/certificates.py install --env {name} SIGNED_CHAIN.pem",
+                    f"python scripts/certificates.py install --env {name} --chain SIGNED_CHAIN.pem",
                 ),
             )
 

@@ -1,0 +1,426 @@
+"""
+An environment of three small stacks, deployed into the embedded cloud.
+
+    topics ──> alarms
+    logs
+
+`topics` offers its topic's ARN, which `alarms` takes; `logs` stands alone and
+holds state. Each test has an embedded cloud of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.catalog import Catalog, OutputReference, StackEntry
+from stacks.deployment.account import Account, LocalEndpoint, open_account
+from stacks.deployment.events import StackEvent
+from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
+from stacks.deployment.plan import EnvironmentPlan, Outlook
+from stacks.deployment.polling import LOCAL_PACE, Poller, WallClock
+from stacks.deployment.readiness import Need, Readiness
+from stacks.deployment.rollout import Rollout, Target
+from stacks.deployment.stack import read_stack
+from stacks.deployment.teardown import Teardown
+from stacks.environment import Environment, find_environment, load_environment
+from stacks.local_cloud.cloud import LocalCloud
+
+ROOT = Path(__file__).resolve().parents[3]
+IMAGE = Need("the image", ("python scripts/deploy.py image push --env local",))
+
+
+def entry(
+    name: str,
+    resources: Mapping[str, Any],
+    *,
+    outputs: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, OutputReference] | None = None,
+    operator: frozenset[str] = frozenset(),
+) -> StackEntry:
+    """One stack of the catalog, from its resources."""
+    inputs = inputs or {}
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Parameters": {parameter: {"Type": "String"} for parameter in sorted({*inputs, *operator})},
+        "Resources": resources,
+        "Outputs": {output: {"Value": value} for output, value in (outputs or {}).items()},
+    }
+    if not template["Parameters"]:
+        del template["Parameters"]
+    return StackEntry(
+        name=name,
+        stack_name=f"small-{name}",
+        template=template,
+        body=json.dumps(template),
+        inputs=inputs,
+        operator_parameters=operator,
+        needs=frozenset(reference.stack for reference in inputs.values()),
+        capabilities=frozenset(),
+    )
+
+
+def topics(display_name: str = "alarms") -> StackEntry:
+    resources = {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": display_name}}}
+    return entry("topics", resources, outputs={"TopicArn": {"Ref": "Topic"}})
+
+
+def alarms(**settings: Any) -> StackEntry:  # noqa: ANN401 -- a template's values
+    properties = {
+        "AlarmActions": [{"Ref": "TopicArn"}],
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "MetricName": "Refusals",
+        "Namespace": "Test",
+        "Period": 60,
+        "Statistic": "Sum",
+        "Threshold": 1,
+        **settings,
+    }
+    return entry(
+        "alarms",
+        {"Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}},
+        inputs={"TopicArn": OutputReference("topics", "TopicArn")},
+    )
+
+
+def logs(name: str = "/small/logs") -> StackEntry:
+    group = {
+        "Type": "AWS::Logs::LogGroup",
+        "DeletionPolicy": "RetainExceptOnCreate",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": {"LogGroupName": name},
+    }
+    return entry("logs", {"Group": group})
+
+
+def service() -> StackEntry:
+    """A stack that waits for an image."""
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Ref": "ImageDigest"}}}
+    return entry("service", {"Topic": topic}, operator=frozenset({"ImageDigest"}))
+
+
+@dataclass
+class Notes:
+    """A watcher that writes down what it is told."""
+
+    events: list[StackEvent] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def event(self, _stack: str, event: StackEvent) -> None:
+        """Write it down."""
+        self.events.append(event)
+
+    def note(self, stack: str, text: str) -> None:
+        """Write it down."""
+        self.notes.append(f"{stack}: {text}")
+
+    def finished(self, _outcome: StackOutcome) -> None:
+        """Nothing to note: the outcome is returned, too."""
+
+
+@dataclass
+class Desk:
+    """The lookout's twin: what is ready is what the test says."""
+
+    readiness: Readiness = field(default_factory=Readiness)
+
+    def look(self) -> Readiness:
+        """Look at the desk."""
+        return self.readiness
+
+
+@dataclass
+class Small:
+    """A small environment in an embedded cloud of its own."""
+
+    environment: Environment
+    account: Account
+    desk: Desk = field(default_factory=Desk)
+    notes: Notes = field(default_factory=Notes)
+
+    def rollout(self, *entries: StackEntry) -> Rollout:
+        """Make a run."""
+        return Rollout(self._target(*entries), lookout=self.desk, watcher=self.notes, poller=_poller())
+
+    def plan(self, *entries: StackEntry) -> EnvironmentPlan:
+        """Look and go away."""
+        run = self.rollout(*entries)
+        try:
+            return run.prepare(touch_nothing=True)
+        finally:
+            run.discard()
+
+    def deploy(self, *entries: StackEntry, allowed: frozenset[str] = frozenset()) -> EnvironmentOutcome:
+        """Plan and execute."""
+        run = self.rollout(*entries)
+        run.prepare()
+        return run.execute(allowed=allowed)
+
+    def destroy(self, *entries: StackEntry) -> EnvironmentOutcome:
+        """Take it all down."""
+        return Teardown(self._target(*entries), watcher=self.notes, poller=_poller()).execute()
+
+    def status(self, name: str) -> str | None:
+        """Read one stack's status."""
+        state = read_stack(self.account.client("cloudformation"), f"small-{name}")
+        return state.status if state else None
+
+    def _target(self, *entries: StackEntry) -> Target:
+        return Target(self.environment, Catalog(entries), self.account)
+
+
+def _poller() -> Poller:
+    return Poller(WallClock(), LOCAL_PACE)
+
+
+@pytest.fixture
+def small() -> Iterator[Small]:
+    environment = load_environment(find_environment("local", ROOT))
+    with LocalCloud() as cloud:
+        endpoint = LocalEndpoint(1, cloud.endpoint_url, environment.region, environment.account)
+        yield Small(environment, open_account(environment, endpoint=endpoint))
+
+
+def results(outcome: EnvironmentOutcome) -> dict[str, Result]:
+    return {stack.name: stack.result for stack in outcome.stacks}
+
+
+# -- planning --------------------------------------------------------------------
+
+
+def test_a_plan_shows_what_is_known_and_what_is_known_after(small: Small) -> None:
+    plan = small.plan(topics(), alarms(), logs())
+
+    assert [(stack.name, stack.outlook) for stack in plan.stacks] == [
+        ("topics", Outlook.CREATE),
+        ("alarms", Outlook.KNOWN_AFTER),
+        ("logs", Outlook.CREATE),
+    ]
+    assert plan.stacks[1].waits_for == ("topics",)
+
+
+def test_a_plan_leaves_nothing_behind(small: Small) -> None:
+    small.plan(topics(), alarms(), logs())
+
+    assert small.account.client("cloudformation").list_stacks()["StackSummaries"] == [] or not any(
+        small.status(name) for name in ("topics", "alarms", "logs")
+    )
+
+
+def test_a_plan_of_a_change_shows_the_property_before_and_after(small: Small) -> None:
+    small.deploy(topics())
+
+    (stack,) = small.plan(topics("refusals")).stacks
+
+    (change,) = stack.changes
+    (shown,) = change.properties
+    assert (change.logical_id, shown.path, shown.before, shown.after) == (
+        "Topic",
+        "DisplayName",
+        "alarms",
+        "refusals",
+    )
+
+
+def test_a_plan_leaves_no_change_set_on_a_stack_that_stands(small: Small) -> None:
+    small.deploy(topics())
+
+    small.plan(topics("refusals"))
+
+    left = small.account.client("cloudformation").list_change_sets(StackName="small-topics")["Summaries"]
+    assert [each for each in left if each["ExecutionStatus"] == "AVAILABLE"] == []
+
+
+# -- deploying --------------------------------------------------------------------
+
+
+def test_what_one_stack_offers_another_takes(small: Small) -> None:
+    outcome = small.deploy(topics(), alarms(), logs())
+
+    assert results(outcome) == {"topics": Result.CREATED, "alarms": Result.CREATED, "logs": Result.CREATED}
+    (alarm,) = small.account.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert alarm["AlarmActions"] == [outcome.outputs["topics"]["TopicArn"]]
+
+
+def test_events_of_every_resource_are_told_once_and_in_order(small: Small) -> None:
+    small.deploy(topics())
+
+    told = [(event.logical_id, event.status) for event in small.notes.events]
+    assert told.index(("Topic", "CREATE_COMPLETE")) < told.index(("small-topics", "CREATE_COMPLETE"))
+    assert len({event.event_id for event in small.notes.events}) == len(small.notes.events)
+
+
+def test_stacks_bear_the_tags_of_the_environment(small: Small) -> None:
+    small.deploy(topics())
+
+    (stack,) = small.account.client("cloudformation").describe_stacks(StackName="small-topics")["Stacks"]
+    assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == dict(small.environment.tags)
+
+
+def test_a_second_deployment_changes_nothing_and_still_tells_the_outputs(small: Small) -> None:
+    first = small.deploy(topics(), alarms())
+
+    second = small.deploy(topics(), alarms())
+
+    assert set(results(second).values()) == {Result.UNCHANGED}
+    assert second.exit_code == 0
+    assert second.outputs == first.outputs
+
+
+def test_a_change_is_made_in_place(small: Small) -> None:
+    small.deploy(topics(), alarms())
+
+    outcome = small.deploy(topics(), alarms(Threshold=5))
+
+    assert results(outcome) == {"topics": Result.UNCHANGED, "alarms": Result.UPDATED}
+
+
+# -- failing ----------------------------------------------------------------------
+
+
+def broken_topics() -> StackEntry:
+    """A stack whose log group's name is taken already."""
+    group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/taken"}}
+    made = topics()
+    return entry("topics", {**made.template["Resources"], "Group": group}, outputs={"TopicArn": {"Ref": "Topic"}})
+
+
+@pytest.fixture
+def taken(small: Small) -> Small:
+    small.account.client("logs").create_log_group(logGroupName="/taken")
+    return small
+
+
+def test_a_failed_stack_stops_its_dependents_and_no_others(taken: Small) -> None:
+    outcome = taken.deploy(broken_topics(), alarms(), logs())
+
+    assert results(outcome) == {"topics": Result.ROLLED_BACK, "alarms": Result.SKIPPED, "logs": Result.CREATED}
+    assert outcome.exit_code == 6
+
+
+def test_the_cause_names_the_resource_and_what_its_service_said(taken: Small) -> None:
+    (failed,) = taken.deploy(broken_topics()).stacks
+
+    assert failed.message.startswith("Group (AWS::Logs::LogGroup) CREATE_FAILED:")
+    assert "exist" in failed.message
+
+
+def test_the_empty_stack_of_a_failed_first_attempt_is_removed_with_a_line_saying_so(taken: Small) -> None:
+    taken.deploy(broken_topics())
+    taken.account.client("logs").delete_log_group(logGroupName="/taken")
+
+    outcome = taken.deploy(broken_topics())
+
+    assert results(outcome) == {"topics": Result.CREATED}
+    assert taken.notes.notes == [
+        "topics: removing the empty stack a failed first attempt left (ROLLBACK_COMPLETE)",
+    ]
+
+
+def test_a_plan_leaves_the_empty_stack_where_it_is(taken: Small) -> None:
+    taken.deploy(broken_topics())
+
+    (stack,) = taken.plan(broken_topics()).stacks
+
+    assert [change.logical_id for change in stack.changes] == ["Topic", "Group"]
+    assert taken.status("topics") == "ROLLBACK_COMPLETE"
+
+
+def test_a_failed_update_is_rolled_back_and_the_stack_stands_as_before(taken: Small) -> None:
+    taken.deploy(topics())
+
+    outcome = taken.deploy(broken_topics())
+
+    assert outcome.exit_code == 6
+    assert taken.status("topics") == "UPDATE_ROLLBACK_COMPLETE"
+
+
+# -- state ---------------------------------------------------------------------------
+
+
+def test_replacing_what_holds_state_is_refused_until_it_is_named(small: Small) -> None:
+    small.deploy(logs())
+
+    outcome = small.deploy(logs("/small/renamed"))
+
+    (refused,) = outcome.stacks
+    assert refused.result is Result.REFUSED
+    assert outcome.exit_code == 3
+    assert refused.hint == "if that is meant, the same with --allow-replacement Group"
+
+
+def test_named_it_is_replaced(small: Small) -> None:
+    small.deploy(logs())
+
+    outcome = small.deploy(logs("/small/renamed"), allowed=frozenset({"Group"}))
+
+    assert results(outcome) == {"logs": Result.UPDATED}
+
+
+# -- waiting --------------------------------------------------------------------------
+
+
+def test_the_first_deployment_waits_for_the_image_without_failing(small: Small) -> None:
+    small.desk.readiness = Readiness(needs=(IMAGE,))
+
+    outcome = small.deploy(topics(), service())
+
+    assert results(outcome) == {"topics": Result.CREATED, "service": Result.WAITING}
+    assert outcome.exit_code == 11
+    assert outcome.needs == (IMAGE,)
+
+
+def test_typed_again_with_the_image_there_it_goes_on(small: Small) -> None:
+    small.desk.readiness = Readiness(needs=(IMAGE,))
+    small.deploy(topics(), service())
+    small.desk.readiness = Readiness({"ImageDigest": "sha256:abc"})
+
+    outcome = small.deploy(topics(), service())
+
+    assert results(outcome) == {"topics": Result.UNCHANGED, "service": Result.CREATED}
+
+
+# -- interrupted ------------------------------------------------------------------------
+
+
+class Interrupting(Notes):
+    """An operator who types Ctrl-C at the first event."""
+
+    def event(self, _stack: str, _event: StackEvent) -> None:
+        """Interrupt."""
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_deployment_is_taken_up_where_it_is(small: Small) -> None:
+    run = replace(small, notes=Interrupting()).rollout(topics(), alarms())
+    run.prepare()
+    with pytest.raises(KeyboardInterrupt):
+        run.execute()
+
+    outcome = small.deploy(topics(), alarms())
+
+    assert outcome.exit_code == 0
+    assert small.status("topics") == "CREATE_COMPLETE"
+
+
+# -- the way back -------------------------------------------------------------------------
+
+
+def test_everything_goes_and_what_holds_state_is_named(small: Small) -> None:
+    small.deploy(topics(), alarms(), logs())
+
+    outcome = small.destroy(topics(), alarms(), logs())
+
+    assert {small.status(name) for name in ("topics", "alarms", "logs")} == {None}
+    assert [thing for stack in outcome.stacks for thing in stack.kept] == ["AWS::Logs::LogGroup /small/logs"]
+    assert outcome.exit_code == 0
+
+
+def test_destroying_what_is_not_there_is_no_error(small: Small) -> None:
+    assert set(results(small.destroy(topics(), alarms())).values()) == {Result.ABSENT}
