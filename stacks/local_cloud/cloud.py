@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -24,8 +24,19 @@ from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
+from stacks.local_cloud.engine.engine import Engine
+from stacks.local_cloud.engine.resource_life import ResourceLives, ScriptedFailure
+from stacks.local_cloud.engine.schemas import Schemas
+from stacks.local_cloud.engine.workshop import Workshop
+from stacks.local_cloud.resource_types import table
+from stacks.local_cloud.row import Row
+from stacks.local_cloud.wire import Wire
+
 MOTO_ACCOUNT = "123456789012"
 """The one account moto serves when no access key says otherwise (moto, "Multi-Account support")."""
+
+STABILIZATION_SECONDS = 120.0
+"""A resource that waits for running tasks waits for real processes: seconds here, minutes on AWS."""
 
 _ADDRESS = "127.0.0.1"
 _JOIN_SECONDS = 5.0
@@ -62,14 +73,27 @@ class LocalCloud:
 
     It starts empty: what an earlier cloud of this process held is gone.
     `stop` closes every connection, so nothing answers afterwards.
+
+    Args:
+        region: The one region it is in.
+        account: The one account; moto's.
+        stand_ins: What stands before single services of moto.
+        rows: The resource types it makes; None is all of `resource_types`.
+        schemas: Provider schemas for types AWS does not have, as a test may want.
+        scripted_failures: What shall fail once; `fail_next` adds to them.
+        stabilization_seconds: How long a resource may take to become stable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a good default and a test sets the one it is about
         self,
         *,
         region: str = "us-east-1",
         account: str = MOTO_ACCOUNT,
         stand_ins: Sequence[StandIn] = (),
+        rows: Mapping[str, Row] | None = None,
+        schemas: Mapping[str, Mapping[str, Any]] | None = None,
+        scripted_failures: Iterable[ScriptedFailure] = (),
+        stabilization_seconds: float = STABILIZATION_SECONDS,
     ) -> None:
         if account != MOTO_ACCOUNT:
             raise ValueError(f"the embedded cloud serves account {MOTO_ACCOUNT} alone, not {account}")
@@ -77,6 +101,12 @@ class LocalCloud:
         self.account = account
         self.stand_ins: list[StandIn] = list(stand_ins)
         """Changed freely, also while the cloud runs: what runs in it is known only later."""
+        self._rows = rows
+        self._schemas = schemas
+        self._scripted_failures = list(scripted_failures)
+        self._stabilization_seconds = stabilization_seconds
+        self._engine: Engine | None = None
+        self._wire: Wire | None = None
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -99,6 +129,8 @@ class LocalCloud:
         if not _in_use.acquire(blocking=False):
             raise RuntimeError("another embedded cloud runs in this process; moto has room for one")
         self._empty_moto()
+        self._engine = self._new_engine()
+        self._wire = Wire(self._engine)
         self._server = _Server(_ADDRESS, 0, self._answer, handler=_QuietHandler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="local-cloud", daemon=True
@@ -109,6 +141,8 @@ class LocalCloud:
         """End serving, close every connection and empty moto; a cloud that does not run is left alone."""
         if self._server is None or self._thread is None:
             return
+        if self._engine is not None:
+            self._engine.close()
         with self._clients_lock:
             for client in self._clients.values():
                 client.close()
@@ -117,7 +151,7 @@ class LocalCloud:
         self._thread.join(_JOIN_SECONDS)
         self._server.server_close()
         self._server.close_connections()
-        self._server = self._thread = None
+        self._server = self._thread = self._engine = self._wire = None
         self._empty_moto()
         _in_use.release()
 
@@ -138,11 +172,28 @@ class LocalCloud:
                 self._clients[service] = make(service, endpoint_url=self.endpoint_url, config=_CLIENT_CONFIG)
             return self._clients[service]
 
+    def fail_next(self, failure: ScriptedFailure) -> None:
+        """Let one resource fail that is still to be made, changed or removed."""
+        if self._engine is None:
+            self._scripted_failures.append(failure)
+        else:
+            self._engine.fail_next(failure)
+
+    def _new_engine(self) -> Engine:
+        lives = ResourceLives(
+            rows=table.rows() if self._rows is None else self._rows,
+            client=self.client,
+            stabilization_seconds=self._stabilization_seconds,
+            stopping=threading.Event(),
+            failures=list(self._scripted_failures),
+        )
+        schemas = Schemas(self.region, extra=self._schemas)
+        return Engine(Workshop(self.region, self.account, self.client, schemas, lives))
+
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         service = _signed_service(environ)
-        if service == "cloudformation":
-            response = Response("the engine is not built yet", status=501)
-            return response(environ, start_response)
+        if service == "cloudformation" and self._wire is not None:
+            return self._wire.handle(Request(environ))(environ, start_response)
         chosen = [stand_in for stand_in in self.stand_ins if stand_in.service == service]
         if not chosen:
             untouched: Iterable[bytes] = self._moto(environ, start_response)

@@ -1,0 +1,1 @@
+"""The CloudFormation engine: templates in, resources made by rows, everything strict."""

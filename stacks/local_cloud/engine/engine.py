@@ -1,0 +1,501 @@
+"""
+CloudFormation as its API: one method per operation, requests and answers as botocore's model has them.
+
+What this cloud does not do is an error that names it, never a silent success.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from stacks.local_cloud.engine import describing
+from stacks.local_cloud.engine.comparison import compare
+from stacks.local_cloud.engine.errors import (
+    AlreadyExistsError,
+    ChangeSetNotFoundError,
+    CloudFormationError,
+    InvalidChangeSetStatusError,
+    UnsupportedError,
+    ValidationError,
+)
+from stacks.local_cloud.engine.execution import Execution
+from stacks.local_cloud.engine.expressions import partition_of
+from stacks.local_cloud.engine.parameters import resolve_parameters
+from stacks.local_cloud.engine.resource_life import ScriptedFailure, StoppedError
+from stacks.local_cloud.engine.state import ChangeSet, Intention, Operation, ResourceState, Stack
+from stacks.local_cloud.engine.template import Template, parse_template
+from stacks.local_cloud.engine.workshop import Workshop
+
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+NO_CHANGES: Final = (
+    "The submitted information didn't contain changes. Submit different information to create a change set."
+)
+NO_UPDATES: Final = "No updates are to be performed."
+
+_STACK_NAME: Final = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
+_PAGE: Final = 100  # events and resources in one answer
+_JOIN_SECONDS: Final = 10.0
+_UPDATABLE: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
+_LATER: Final = (
+    "DeploymentConfig",
+    "DeploymentMode",
+    "EnableTerminationProtection",
+    "ImportExistingResources",
+    "IncludeNestedStacks",
+    "NotificationARNs",
+    "ResourceTypes",
+    "ResourcesToImport",
+    "RoleARN",
+    "RollbackConfiguration",
+    "StackPolicyBody",
+    "StackPolicyDuringUpdateBody",
+    "StackPolicyDuringUpdateURL",
+    "StackPolicyURL",
+    "TemplateURL",
+    "TimeoutInMinutes",
+)
+"""Arguments the embedded cloud refuses while they ask for something."""
+
+
+class Engine:
+    """Every stack of one embedded cloud."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._stacks: dict[str, Stack] = {}
+        self._lock = threading.RLock()
+        self.operations: Mapping[str, Callable[[Request], Answer]] = {
+            "CreateChangeSet": self._create_change_set,
+            "CreateStack": self._create_stack,
+            "DeleteChangeSet": self._delete_change_set,
+            "DeleteStack": self._delete_stack,
+            "DescribeChangeSet": self._describe_change_set,
+            "DescribeEvents": self._describe_events,
+            "DescribeStackEvents": self._describe_stack_events,
+            "DescribeStackResource": self._describe_stack_resource,
+            "DescribeStackResources": self._describe_stack_resources,
+            "DescribeStacks": self._describe_stacks,
+            "ExecuteChangeSet": self._execute_change_set,
+            "GetTemplate": self._get_template,
+            "GetTemplateSummary": self._get_template_summary,
+            "ListChangeSets": self._list_change_sets,
+            "ListStackResources": self._list_stack_resources,
+            "ListStacks": self._list_stacks,
+            "UpdateStack": self._update_stack,
+            "ValidateTemplate": self._validate_template,
+        }
+
+    def answer(self, operation: str, request: Request) -> Answer:
+        """
+        Carry out one call.
+
+        Raises:
+            CloudFormationError: It was refused; `code` and `message` are what AWS would say.
+        """
+        if operation not in self.operations:
+            known = ", ".join(self.operations)
+            raise UnsupportedError(f"{operation} is not built in the embedded cloud, which knows {known}")
+        asked = [name for name in _LATER if request.get(name)]
+        if asked:
+            raise UnsupportedError(f"{operation}: the embedded cloud does not carry {', '.join(asked)}")
+        return self.operations[operation](request)
+
+    def fail_next(self, failure: ScriptedFailure) -> None:
+        """Let one thing fail that is still to come."""
+        self._workshop.lives.failures.append(failure)
+
+    def close(self) -> None:
+        """Let every running operation end where it stands."""
+        self._workshop.lives.stopping.set()
+        for stack in list(self._stacks.values()):
+            if stack.thread is not None:
+                stack.thread.join(_JOIN_SECONDS)
+
+    # Stacks
+
+    def _create_stack(self, request: Request) -> Answer:
+        template = self._template_of(request)
+        with self._lock:
+            name = _checked_name(request["StackName"])
+            if self._live(name) is not None:
+                raise AlreadyExistsError(f"Stack [{name}] already exists")
+            stack = self._new_stack(name, "CREATE_IN_PROGRESS")
+            intention = self._intention(stack, template, request)
+            self._stacks[stack.id] = stack
+            stack.on_failure = _on_failure(request)
+            self._begin_creation(stack, intention, request)
+        return {"StackId": stack.id, **describing.operation_id(stack.operation)}
+
+    def _update_stack(self, request: Request) -> Answer:
+        with self._lock:
+            stack = self._present(request["StackName"], "Stack [{}] does not exist")
+            template = self._template_of(request, stack)
+            self._refuse_unless_updatable(stack)
+            _refuse_update_without_rollback(request)
+            intention = self._intention(stack, template, request)
+            if compare(self._workshop, stack, intention).is_empty:
+                raise ValidationError(NO_UPDATES)
+            self._begin_update(stack, intention, request)
+        return {"StackId": stack.id, **describing.operation_id(stack.operation)}
+
+    def _delete_stack(self, request: Request) -> Answer:
+        with self._lock:
+            stack = self._find(request["StackName"])
+            if stack is None or stack.is_deleted or stack.status == "DELETE_IN_PROGRESS":
+                return {}
+            if stack.is_busy and stack.status != "CREATE_IN_PROGRESS":
+                raise ValidationError(f"Stack [{stack.name}] cannot be deleted while in status {stack.status}")
+            kept = self._kept_by_request(stack, request)
+            stack.interrupted.set()
+            stack.operation = Operation("DELETE_STACK", request.get("ClientRequestToken"))
+            execution = Execution(self._workshop, stack)
+            if stack.status == "REVIEW_IN_PROGRESS":
+                execution.delete()
+                return {}
+            stack.set_status("DELETE_IN_PROGRESS", "User Initiated")
+            self._launch(stack, lambda: execution.delete(kept))
+        return {}
+
+    def _describe_stacks(self, request: Request) -> Answer:
+        if request.get("StackName"):
+            return {"Stacks": [describing.stack(self._known(request["StackName"]))]}
+        live = [stack for stack in self._stacks.values() if not stack.is_deleted]
+        return _page("Stacks", [describing.stack(stack) for stack in live], request)
+
+    def _list_stacks(self, request: Request) -> Answer:
+        wanted = request.get("StackStatusFilter")
+        found = [stack for stack in self._stacks.values() if not wanted or stack.status in wanted]
+        return _page("StackSummaries", [describing.stack_summary(stack) for stack in reversed(found)], request)
+
+    # Resources and events
+
+    def _describe_stack_events(self, request: Request) -> Answer:
+        stack = self._known(request["StackName"], "Stack [{}] does not exist")
+        return _page("StackEvents", [describing.event(stack, event) for event in reversed(stack.events)], request)
+
+    def _describe_events(self, request: Request) -> Answer:
+        stack, found = self._history(request)
+        operation = request.get("OperationId")
+        events = [event for event in found if operation in {None, event["OperationId"]}]
+        if request.get("Filters", {}).get("FailedEvents"):
+            events = [event for event in events if event["EventType"] != "STACK_EVENT"]
+        if operation and not events and operation != stack.operation.id:
+            raise ValidationError(f"Operation [{operation}] does not exist")
+        return _page("OperationEvents", events, request)
+
+    def _history(self, request: Request) -> tuple[Stack, list[dict[str, Any]]]:
+        if request.get("ChangeSetName"):
+            stack, change_set = self._change_set(request)
+            faults = change_set.reason.splitlines()[1:] if change_set.reason else []
+            return stack, [describing.change_set_fault(stack, change_set, fault) for fault in faults]
+        if not request.get("StackName"):
+            raise UnsupportedError("DescribeEvents: the embedded cloud wants a StackName or a ChangeSetName")
+        stack = self._known(request["StackName"], "Stack [{}] does not exist")
+        return stack, [describing.operation_event(stack, event) for event in reversed(stack.events)]
+
+    def _describe_stack_resource(self, request: Request) -> Answer:
+        stack = self._known(request["StackName"], "Stack '{}' does not exist")
+        return {"StackResourceDetail": describing.resource(stack, _resource(stack, request["LogicalResourceId"]))}
+
+    def _describe_stack_resources(self, request: Request) -> Answer:
+        if request.get("PhysicalResourceId"):
+            raise UnsupportedError("DescribeStackResources by PhysicalResourceId is not built in the embedded cloud")
+        stack = self._known(request["StackName"])
+        logical_id = request.get("LogicalResourceId")
+        states = [_resource(stack, logical_id)] if logical_id else stack.resources.values()
+        return {"StackResources": [describing.resource(stack, state) for state in states]}
+
+    def _list_stack_resources(self, request: Request) -> Answer:
+        stack = self._known(request["StackName"])
+        states = list(stack.resources.values())
+        return _page("StackResourceSummaries", [describing.resource(stack, state) for state in states], request)
+
+    # Templates
+
+    def _get_template(self, request: Request) -> Answer:
+        if request.get("ChangeSetName"):
+            _, change_set = self._change_set(request)
+            intention: Intention | None = change_set.intention
+        else:
+            intention = self._known(request["StackName"]).intention
+        body = intention.template.body if intention else "{}"
+        return {"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]}
+
+    def _get_template_summary(self, request: Request) -> Answer:
+        if request.get("StackName"):
+            intention = self._known(request["StackName"]).intention
+            if intention is None:
+                raise ValidationError(f"Stack [{request['StackName']}] has no template yet")
+            return describing.summary(intention.template)
+        return describing.summary(self._template_of(request))
+
+    def _validate_template(self, request: Request) -> Answer:
+        return describing.summary(self._template_of(request))
+
+    # Change sets
+
+    def _create_change_set(self, request: Request) -> Answer:
+        kind = request.get("ChangeSetType", "UPDATE")
+        if kind not in {"CREATE", "UPDATE"}:
+            raise UnsupportedError(f"CreateChangeSet: the embedded cloud makes no change set of type {kind}")
+        with self._lock:
+            stack = self._stack_of_new_change_set(request, kind)
+            if request["ChangeSetName"] in stack.change_sets:
+                raise AlreadyExistsError(f"ChangeSet [{request['ChangeSetName']}] already exists")
+            intention = self._intention(stack, self._template_of(request, stack), request)
+            change_set = self._new_change_set(stack, intention, request, kind)
+            self._judge(stack, change_set)
+            if stack.id not in self._stacks:
+                stack.set_status("REVIEW_IN_PROGRESS", "User Initiated")
+            self._stacks[stack.id] = stack
+            stack.change_sets[change_set.name] = change_set
+        return {"Id": change_set.id, "StackId": stack.id}
+
+    def _stack_of_new_change_set(self, request: Request, kind: str) -> Stack:
+        if kind == "UPDATE":
+            stack = self._present(request["StackName"], "Stack [{}] does not exist")
+            self._refuse_unless_updatable(stack)
+            return stack
+        found = self._live(request["StackName"])
+        if found is None:
+            return self._new_stack(_checked_name(request["StackName"]), "REVIEW_IN_PROGRESS")
+        if found.status != "REVIEW_IN_PROGRESS":
+            raise AlreadyExistsError(f"Stack [{found.name}] already exists and cannot be created again")
+        return found
+
+    def _new_change_set(self, stack: Stack, intention: Intention, request: Request, kind: str) -> ChangeSet:
+        name = str(request["ChangeSetName"])
+        return ChangeSet(
+            id=f"{self._arn('changeSet')}/{name}/{uuid4()}",
+            name=name,
+            kind=kind,
+            intention=intention,
+            description=request.get("Description"),
+            capabilities=list(request.get("Capabilities", [])),
+            on_failure=request.get("OnStackFailure", stack.on_failure),
+        )
+
+    def _judge(self, stack: Stack, change_set: ChangeSet) -> None:
+        """Fill in the changes; nothing to change and what cannot be changed make it a failed one."""
+        comparison = compare(self._workshop, stack, change_set.intention)
+        change_set.changes = comparison.changes
+        reason = "\n".join(["Properties validation failed:", *comparison.faults]) if comparison.faults else None
+        if comparison.is_empty:
+            reason = NO_CHANGES
+        if reason is not None:
+            change_set.status, change_set.execution_status, change_set.reason = "FAILED", "UNAVAILABLE", reason
+
+    def _describe_change_set(self, request: Request) -> Answer:
+        stack, change_set = self._change_set(request)
+        with_values = bool(request.get("IncludePropertyValues"))
+        return describing.change_set(stack, change_set, with_values=with_values)
+
+    def _list_change_sets(self, request: Request) -> Answer:
+        stack = self._known(request["StackName"], "Stack [{}] does not exist")
+        found = [describing.change_set_summary(stack, change_set) for change_set in stack.change_sets.values()]
+        return _page("Summaries", found, request)
+
+    def _delete_change_set(self, request: Request) -> Answer:
+        with self._lock:
+            try:
+                stack, change_set = self._change_set(request)
+            except ChangeSetNotFoundError:
+                return {}
+            if change_set.execution_status == "EXECUTE_IN_PROGRESS":
+                raise InvalidChangeSetStatusError(f"ChangeSet [{change_set.id}] is being executed")
+            del stack.change_sets[change_set.name]
+        return {}
+
+    def _execute_change_set(self, request: Request) -> Answer:
+        with self._lock:
+            stack, change_set = self._change_set(request)
+            if change_set.execution_status != "AVAILABLE":
+                raise InvalidChangeSetStatusError(
+                    f"ChangeSet [{change_set.id}] cannot be executed in its current status of [{change_set.status}], "
+                    f"execution status {change_set.execution_status}"
+                )
+            for other in stack.change_sets.values():
+                if other.execution_status == "AVAILABLE":
+                    other.execution_status = "OBSOLETE"
+            change_set.execution_status = "EXECUTE_IN_PROGRESS"
+            stack.executed = change_set
+            stack.capabilities = change_set.capabilities
+            if change_set.kind == "CREATE":
+                disabled = str(request.get("DisableRollback", "")).lower() == "true"
+                stack.on_failure = "DO_NOTHING" if disabled else change_set.on_failure
+                self._begin_creation(stack, change_set.intention, request)
+            else:
+                _refuse_update_without_rollback(request)
+                self._refuse_unless_updatable(stack)
+                self._begin_update(stack, change_set.intention, request)
+        return {}
+
+    # Beginning
+
+    def _begin_creation(self, stack: Stack, intention: Intention, request: Request) -> None:
+        stack.intention = intention
+        stack.operation = Operation("CREATE_STACK", request.get("ClientRequestToken"))
+        stack.set_status("CREATE_IN_PROGRESS", "User Initiated")
+        self._launch(stack, lambda: self._execution(stack, request).create(intention))
+
+    def _begin_update(self, stack: Stack, intention: Intention, request: Request) -> None:
+        stack.operation = Operation("UPDATE_STACK", request.get("ClientRequestToken"))
+        stack.updated_at = datetime.now(UTC)
+        stack.set_status("UPDATE_IN_PROGRESS", "User Initiated")
+        self._launch(stack, lambda: self._execution(stack, request).update(intention))
+
+    def _execution(self, stack: Stack, request: Request) -> Execution:
+        return Execution(self._workshop, stack, retain_except_on_create=bool(request.get("RetainExceptOnCreate")))
+
+    def _launch(self, stack: Stack, work: Callable[[], None]) -> None:
+        """Run in a thread of its own, so that events can be followed; after whatever still runs on the stack."""
+        running = stack.thread
+
+        def run() -> None:
+            if running is not None:
+                running.join()
+            try:
+                work()
+            except StoppedError:
+                return
+            except Exception as error:
+                # A fault of ours: whoever waits for the stack shall not wait for ever.
+                verb = stack.operation.kind.partition("_")[0]
+                stack.set_status(f"{verb}_FAILED", f"the engine broke: {error!r}")
+                raise
+            finally:
+                _close_change_set(stack)
+
+        stack.thread = threading.Thread(target=run, name=f"stack-{stack.name}", daemon=True)
+        stack.thread.start()
+
+    def _intention(self, stack: Stack, template: Template, request: Request) -> Intention:
+        old = stack.intention
+        parameters = resolve_parameters(
+            template.parameters,
+            request.get("Parameters", []),
+            previous=old.parameters if old else {},
+            lookups=self._workshop.lookups(),
+        )
+        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]} if "Tags" in request else old.tags if old else {}
+        return Intention(template, parameters, tags)
+
+    def _template_of(self, request: Request, stack: Stack | None = None) -> Template:
+        if request.get("UsePreviousTemplate"):
+            if stack is None or stack.intention is None:
+                raise ValidationError("UsePreviousTemplate: there is no previous template")
+            return stack.intention.template
+        if not request.get("TemplateBody"):
+            raise ValidationError("Either Template URL or Template Body must be specified.")
+        template = parse_template(request["TemplateBody"])
+        self._workshop.check(template)
+        return template
+
+    # Finding
+
+    def _arn(self, kind: str) -> str:
+        workshop = self._workshop
+        return f"arn:{partition_of(workshop.region)}:cloudformation:{workshop.region}:{workshop.account}:{kind}"
+
+    def _new_stack(self, name: str, status: str) -> Stack:
+        return Stack(id=f"{self._arn('stack')}/{name}/{uuid4()}", name=name, status=status)
+
+    def _live(self, name: str) -> Stack | None:
+        return next((stack for stack in self._stacks.values() if stack.name == name and not stack.is_deleted), None)
+
+    def _find(self, name_or_id: str) -> Stack | None:
+        return self._stacks.get(name_or_id) or self._live(name_or_id)
+
+    def _known(self, name_or_id: str, missing: str = "Stack with id {} does not exist") -> Stack:
+        stack = self._find(name_or_id)
+        if stack is None:
+            raise ValidationError(missing.format(name_or_id))
+        return stack
+
+    def _present(self, name_or_id: str, missing: str) -> Stack:
+        stack = self._known(name_or_id, missing)
+        if stack.is_deleted:
+            raise ValidationError(missing.format(name_or_id))
+        return stack
+
+    def _change_set(self, request: Request) -> tuple[Stack, ChangeSet]:
+        name = str(request["ChangeSetName"])
+        if not name.startswith("arn:") and not request.get("StackName"):
+            raise ValidationError("StackName must be specified if ChangeSetName is not specified as an ARN.")
+        stacks: Sequence[Stack] = (
+            list(self._stacks.values()) if name.startswith("arn:") else [self._known(request["StackName"])]
+        )
+        for stack in stacks:
+            for change_set in stack.change_sets.values():
+                if name in {change_set.id, change_set.name}:
+                    return stack, change_set
+        raise ChangeSetNotFoundError(f"ChangeSet [{name}] does not exist")
+
+    def _refuse_unless_updatable(self, stack: Stack) -> None:
+        if stack.status not in _UPDATABLE:
+            raise ValidationError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+
+    def _kept_by_request(self, stack: Stack, request: Request) -> list[str]:
+        if request.get("DeletionMode", "STANDARD") != "STANDARD":
+            raise UnsupportedError("DeleteStack: the embedded cloud has no DeletionMode but STANDARD")
+        kept = list(request.get("RetainResources", []))
+        if kept and stack.status != "DELETE_FAILED":
+            raise ValidationError(
+                f"Invalid operation on stack [{stack.id}]. RetainResources is for stacks in DELETE_FAILED alone"
+            )
+        return kept
+
+
+def _checked_name(name: str) -> str:
+    if not _STACK_NAME.fullmatch(name):
+        raise ValidationError(
+            f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: {_STACK_NAME.pattern}"
+        )
+    return name
+
+
+def _on_failure(request: Request) -> str:
+    if request.get("DisableRollback"):
+        if request.get("OnFailure"):
+            raise ValidationError("You can specify either DisableRollback or OnFailure, but not both.")
+        return "DO_NOTHING"
+    return str(request.get("OnFailure", "ROLLBACK"))
+
+
+def _refuse_update_without_rollback(request: Request) -> None:
+    if request.get("DisableRollback"):
+        raise UnsupportedError("the embedded cloud always rolls a failed update back: DisableRollback is not built")
+
+
+def _resource(stack: Stack, logical_id: str) -> ResourceState:
+    if logical_id not in stack.resources:
+        raise ValidationError(f"Resource {logical_id} does not exist for stack {stack.name}")
+    return stack.resources[logical_id]
+
+
+def _close_change_set(stack: Stack) -> None:
+    if stack.executed is not None and stack.executed.execution_status == "EXECUTE_IN_PROGRESS":
+        done = stack.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+        stack.executed.execution_status = "EXECUTE_COMPLETE" if done else "EXECUTE_FAILED"
+
+
+def _page(name: str, items: list[dict[str, Any]], request: Request) -> Answer:
+    """Give the page the token names; a token is the position, counted from the oldest item."""
+    token = request.get("NextToken")
+    if token is not None and (not token.isdecimal() or int(token) > len(items)):
+        raise ValidationError(f"NextToken {token} is none of ours")
+    begin = len(items) - int(token) if token is not None else 0
+    end = begin + _PAGE
+    rest = {"NextToken": str(len(items) - end)} if end < len(items) else {}
+    return {name: items[begin:end], **rest}
+
+
+__all__ = ["NO_CHANGES", "NO_UPDATES", "CloudFormationError", "Engine", "ScriptedFailure"]
