@@ -113,16 +113,6 @@ def _lifecycle_rule(rule: Properties) -> dict[str, Any]:
     return written | {name: part for name, part in parts.items() if part}
 
 
-def _set_notifications(resource: Resource) -> None:
-    events = resource.properties.branch("NotificationConfiguration").branch("EventBridgeConfiguration")
-    enabled = flag(events.take("EventBridgeEnabled", default=False))
-    given: dict[str, Any] = {"EventBridgeConfiguration": {}} if enabled else {}
-    if given or resource.previous is not None:
-        resource.client("s3").put_bucket_notification_configuration(
-            Bucket=resource.physical_id, NotificationConfiguration=given
-        )
-
-
 def _set_bucket_tags(resource: Resource) -> None:
     """Set the tags that a caller may set: S3 refuses `aws:` ones from outside, and so does moto from our engine."""
     s3, bucket = resource.client("s3"), resource.physical_id
@@ -158,7 +148,6 @@ _BUCKET = Row(
         Setting(("OwnershipControls",), _set_ownership),
         Setting(("LoggingConfiguration",), _set_logging),
         Setting(("LifecycleConfiguration",), _set_lifecycle),
-        Setting(("NotificationConfiguration",), _set_notifications),
         Setting(("Tags",), _set_bucket_tags),
     ),
     attributes={

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from stacks.local_cloud.resource_types.calls import arguments, fit, flag, tag_list, unless_gone
 from stacks.local_cloud.resource_types.network import same_as_ref
 from stacks.local_cloud.row import Properties, Resource, Row, Setting
@@ -43,7 +41,7 @@ def _add_version(resource: Resource) -> None:
 
 
 def _delete_template(resource: Resource) -> None:
-    with unless_gone("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.NotFoundException"):
+    with unless_gone("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"):
         resource.client("ec2").delete_launch_template(LaunchTemplateId=resource.physical_id)
 
 
@@ -198,13 +196,16 @@ def _set_hooks(resource: Resource) -> None:
 
 def _delete_group(resource: Resource) -> None:
     """Remove the group with its instances, protected ones too."""
-    try:
-        resource.client("autoscaling").delete_auto_scaling_group(
-            AutoScalingGroupName=resource.physical_id, ForceDelete=True
-        )
-    except ClientError as error:
-        if "not found" not in error.response["Error"]["Message"]:
-            raise
+    autoscaling, ec2 = resource.client("autoscaling"), resource.client("ec2")
+    found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[resource.physical_id])
+    for group in found["AutoScalingGroups"]:
+        instances = [instance["InstanceId"] for instance in group["Instances"]]
+        ours = [{"Name": "attachment.instance-id", "Values": instances}]
+        interfaces = ec2.describe_network_interfaces(Filters=ours)["NetworkInterfaces"] if instances else []
+        autoscaling.delete_auto_scaling_group(AutoScalingGroupName=resource.physical_id, ForceDelete=True)
+        # moto leaves the instances' network interfaces behind; on AWS they go with them.
+        for interface in interfaces:
+            ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
 
 
 def _group(resource: Resource) -> dict[str, Any]:

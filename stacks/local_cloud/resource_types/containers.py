@@ -22,7 +22,7 @@ def _set_tags(resource: Resource) -> None:
 
 def _tag(resource: Resource, arn: str) -> None:
     ecs, wanted = resource.client("ecs"), resource.tags()
-    worn = [tag["key"] for tag in ecs.list_tags_for_resource(resourceArn=arn)["tags"]]
+    worn = [tag["key"] for tag in ecs.list_tags_for_resource(resourceArn=arn).get("tags", [])]
     if surplus := [key for key in worn if key not in wanted]:
         ecs.untag_resource(resourceArn=arn, tagKeys=surplus)
     if wanted:

@@ -9,8 +9,6 @@ from stacks.local_cloud.row import Resource, Row, Setting
 
 _PENDING_WINDOW_DAYS = 30
 """What KMS waits when the template does not say (AWS KMS API Reference, ScheduleKeyDeletion)."""
-_ROTATION_DAYS = 365
-"""The same of EnableKeyRotation."""
 
 
 def _create_key(resource: Resource) -> str:
@@ -54,10 +52,10 @@ def _set_enabled(resource: Resource) -> None:
 
 
 def _set_rotation(resource: Resource) -> None:
-    kms, properties = resource.client("kms"), resource.properties
-    days = int(properties.take("RotationPeriodInDays", _ROTATION_DAYS))
-    if flag(properties.take("EnableKeyRotation", default=False)):
-        kms.enable_key_rotation(KeyId=resource.physical_id, RotationPeriodInDays=days)
+    """Turn the yearly rotation on or off; another period is not carried, moto would lose it."""
+    kms = resource.client("kms")
+    if flag(resource.properties.take("EnableKeyRotation", default=False)):
+        kms.enable_key_rotation(KeyId=resource.physical_id)
     elif resource.previous is not None:
         kms.disable_key_rotation(KeyId=resource.physical_id)
 
@@ -93,7 +91,7 @@ _KEY = Row(
     settings=(
         Setting(("Description",), _set_description),
         Setting(("KeyPolicy",), _set_key_policy),
-        Setting(("EnableKeyRotation", "RotationPeriodInDays"), _set_rotation),
+        Setting(("EnableKeyRotation",), _set_rotation),
         Setting(("Enabled",), _set_enabled),
         Setting(("PendingWindowInDays",), _set_pending_window),
         Setting(("Tags",), _set_key_tags),

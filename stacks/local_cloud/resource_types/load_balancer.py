@@ -17,6 +17,17 @@ _DEFENSIVE = [{"Key": "elb.http.desyncmitigationmode", "Value": "defensive"}]
 _HEALTH_CHECK = {"Interval": 30, "Timeout": 5, "UnhealthyThreshold": 2, "HealthyThreshold": 10}
 """The check of a load balancer without one (Classic Load Balancer Guide, "Health checks"); TCP on the first port."""
 
+_ZONES = {
+    # The hosted zones an alias record names; moto does not tell them.
+    # AWS General Reference, "Elastic Load Balancing endpoints and quotas", Classic Load Balancers.
+    "eu-central-1": "Z215JYRZR1TBD5",
+    "eu-west-1": "Z32O12XQLNTSW2",
+    "us-east-1": "Z35SXDOTRQ7X7K",
+    "us-east-2": "Z3AADJGX6KTTL2",
+    "us-west-1": "Z368ELLRRE2KJ0",
+    "us-west-2": "Z1H1FL5HABSF5",
+}
+
 
 def _create(resource: Resource) -> str:
     properties = resource.properties
@@ -249,6 +260,13 @@ def _fact(resource: Resource, *, name: str) -> str:
     return str(_balancer(resource)[name])
 
 
+def _zone(resource: Resource) -> str:
+    region = resource.stack.region
+    if region not in _ZONES:
+        raise ResourceFailedError(f"the embedded cloud does not know the load balancers' hosted zone of {region}")
+    return _ZONES[region]
+
+
 def _source_group(resource: Resource, *, name: str) -> str:
     return str(_balancer(resource)["SourceSecurityGroup"][name])
 
@@ -274,7 +292,7 @@ ROWS: tuple[Row, ...] = (
         ),
         attributes={
             "CanonicalHostedZoneName": partial(_fact, name="CanonicalHostedZoneName"),
-            "CanonicalHostedZoneNameID": partial(_fact, name="CanonicalHostedZoneNameID"),
+            "CanonicalHostedZoneNameID": _zone,
             "DNSName": partial(_fact, name="DNSName"),
             "SourceSecurityGroup.GroupName": partial(_source_group, name="GroupName"),
             "SourceSecurityGroup.OwnerAlias": partial(_source_group, name="OwnerAlias"),

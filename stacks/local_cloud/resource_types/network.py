@@ -74,6 +74,7 @@ def _default_network_acl(resource: Resource) -> str:
 
 
 def _delete_vpc(resource: Resource) -> None:
+    """Remove the VPC. Its default network ACL stays listed: moto cannot remove one whose subnets are gone."""
     with unless_gone("InvalidVpcID.NotFound"):
         resource.client("ec2").delete_vpc(VpcId=resource.physical_id)
 
@@ -318,8 +319,13 @@ def _nat_gateway_is_available(resource: Resource) -> bool:
 
 
 def _delete_nat_gateway(resource: Resource) -> None:
+    ec2 = resource.client("ec2")
     with unless_gone("NatGatewayNotFound", "InvalidNatGatewayID.NotFound"):
-        resource.client("ec2").delete_nat_gateway(NatGatewayId=resource.physical_id)
+        ec2.delete_nat_gateway(NatGatewayId=resource.physical_id)
+    # moto leaves the gateway's network interface behind; on AWS it goes with its gateway.
+    for address in _nat_gateway(resource)["NatGatewayAddresses"]:
+        with unless_gone("InvalidNetworkInterfaceID.NotFound"):
+            ec2.delete_network_interface(NetworkInterfaceId=address["NetworkInterfaceId"])
 
 
 _NAT_GATEWAY = Row(

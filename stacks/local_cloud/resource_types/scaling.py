@@ -32,8 +32,14 @@ def _target_of(identity: str) -> dict[str, str]:
 
 
 def _deregister(resource: Resource) -> None:
-    with unless_gone(_GONE):
-        resource.client("application-autoscaling").deregister_scalable_target(**_target_of(resource.physical_id))
+    scaling, target = resource.client("application-autoscaling"), _target_of(resource.physical_id)
+    found = scaling.describe_scalable_targets(
+        ServiceNamespace=target["ServiceNamespace"],
+        ResourceIds=[target["ResourceId"]],
+        ScalableDimension=target["ScalableDimension"],
+    )
+    if found["ScalableTargets"]:
+        scaling.deregister_scalable_target(**target)
 
 
 def _put_policy(resource: Resource) -> str:
@@ -46,7 +52,8 @@ def _put_policy(resource: Resource) -> str:
 
 def _set_policy(resource: Resource) -> None:
     if resource.previous is not None:
-        _put_policy(resource)
+        # moto gives a policy that is put again a new ARN.
+        resource.physical_id = _put_policy(resource)
 
 
 def _policy(resource: Resource) -> dict[str, Any] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from stacks.local_cloud.resource_types.calls import arguments, unless_gone
 from stacks.local_cloud.resource_types.network import EC2_TAGS, same_as_ref
-from stacks.local_cloud.row import Properties, Resource, Row, Setting
+from stacks.local_cloud.row import Properties, Resource, ResourceFailedError, Row, Setting
 
 _INGRESS, _EGRESS = "ingress", "egress"
 _ALLOW_ALL = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
@@ -68,8 +69,28 @@ def _change(resource: Resource, group: str, operation: str, permission: dict[str
 
 
 def _delete_group(resource: Resource) -> None:
+    """Remove the group; one that is in use is a dependency violation on AWS, which moto overlooks."""
+    if users := sorted(_users(resource)):
+        raise ResourceFailedError(
+            f"resource {resource.physical_id} has a dependent object: {', '.join(users)} (DependencyViolation)"
+        )
     with unless_gone("InvalidGroup.NotFound"):
         resource.client("ec2").delete_security_group(GroupId=resource.physical_id)
+
+
+def _users(resource: Resource) -> Iterator[str]:
+    ec2, elb, group = resource.client("ec2"), resource.client("elb"), resource.physical_id
+    for other in ec2.describe_security_groups()["SecurityGroups"]:
+        permissions = other["IpPermissions"] + other["IpPermissionsEgress"]
+        named = {pair["GroupId"] for permission in permissions for pair in permission["UserIdGroupPairs"]}
+        if group in named and other["GroupId"] != group:
+            yield f"rule of {other['GroupId']}"
+    for interface in ec2.describe_network_interfaces()["NetworkInterfaces"]:
+        if group in {one["GroupId"] for one in interface["Groups"]}:
+            yield interface["NetworkInterfaceId"]
+    for balancer in elb.describe_load_balancers()["LoadBalancerDescriptions"]:
+        if group in balancer["SecurityGroups"]:
+            yield f"load balancer {balancer['LoadBalancerName']}"
 
 
 def _vpc_of(resource: Resource) -> str:

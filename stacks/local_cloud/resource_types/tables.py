@@ -106,12 +106,13 @@ def _set_time_to_live(resource: Resource) -> None:
 
 
 def _set_table_tags(resource: Resource) -> None:
+    """Bring the tags to the wanted ones; one that changes goes first, because moto keeps both."""
     dynamodb, arn, wanted = resource.client("dynamodb"), _table(resource)["TableArn"], resource.tags()
-    worn = [tag["Key"] for tag in dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]]
-    if surplus := [key for key in worn if key not in wanted]:
+    worn = {tag["Key"]: tag["Value"] for tag in dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]}
+    if surplus := [key for key, value in worn.items() if wanted.get(key) != value]:
         dynamodb.untag_resource(ResourceArn=arn, TagKeys=surplus)
-    if wanted:
-        dynamodb.tag_resource(ResourceArn=arn, Tags=tag_list(wanted))
+    if missing := {key: value for key, value in wanted.items() if worn.get(key) != value}:
+        dynamodb.tag_resource(ResourceArn=arn, Tags=tag_list(missing))
 
 
 def _delete_table(resource: Resource) -> None:
