@@ -125,6 +125,10 @@ class S3CertificateStore:
                 self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
+    def close(self) -> None:
+        """Let go of the connections to S3; before a fork nothing of the kind may be left open."""
+        self._client.close()
+
     def _get(self, key: str, version: str | None) -> bytes:
         which = {"VersionId": version} if version else {}
         answer = self._client.get_object(
@@ -138,9 +142,8 @@ def open_certificate_store(
     bucket: str,
     *,
     owner: str,
-    region: str,
+    session: boto3.Session,
     sleep: Callable[[float], object],
-    session: boto3.Session | None = None,
 ) -> S3CertificateStore:
     """Make the store as deployed; the retries are ours, so botocore makes none."""
     config = Config(
@@ -148,7 +151,7 @@ def open_certificate_store(
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 1},
     )
-    client = (session or boto3.Session()).client("s3", region_name=region, config=config)
+    client = session.client("s3", config=config)
     return S3CertificateStore(client, bucket, owner=owner, sleep=sleep)
 
 

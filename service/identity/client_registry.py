@@ -142,7 +142,7 @@ class DynamoDbClientRegistry:
         return answer.get("Item")
 
 
-def open_client_registry(table: str, *, region: str, session: boto3.Session | None = None) -> DynamoDbClientRegistry:
+def open_client_registry(table: str, *, session: boto3.Session) -> DynamoDbClientRegistry:
     """Make the registry as deployed; nothing is asked of AWS yet, except for credentials where they are not at hand."""
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -151,7 +151,7 @@ def open_client_registry(table: str, *, region: str, session: boto3.Session | No
         max_pool_connections=LOOKUP_THREADS,
         tcp_keepalive=True,
     )
-    client = (session or boto3.Session()).client("dynamodb", region_name=region, config=config)
+    client = session.client("dynamodb", config=config)
     return DynamoDbClientRegistry(client, table)
 
 

@@ -1,0 +1,107 @@
+"""
+The service's composition root: from environment variables to answered requests.
+
+Read top to bottom it is the table of contents of a certificate's walk: settings,
+the pair from the bucket, the TLS context, the registry, the gate, the sockets.
+Nothing listens before the pair is checked, and a fault on the way is one line
+that says what to do.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import boto3
+
+from service.audit import AuditLog, Event
+from service.boot.certificate_store import load_server_identity, open_certificate_store
+from service.boot.tls_context import build_tls_context
+from service.connection.gate import Gate
+from service.connection.limits import Limits
+from service.connection.listener import Listener, open_listening_socket
+from service.connection.session import Doorway
+from service.connection.tls import TlsConnection
+from service.connection.worker import Worker
+from service.endpoints.whoami import whoami
+from service.errors import ServiceError
+from service.identity.client_registry import open_client_registry
+from service.identity.pinned_certificate import PinnedCertificate
+from service.settings import Settings, parse_settings
+
+
+def main(variables: Mapping[str, str]) -> int:
+    """Boot and serve; returns the exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    try:
+        return serve(parse_settings(variables))
+    except ServiceError as error:
+        sys.stderr.write(f"error: {error}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        return 1
+
+
+def serve(settings: Settings) -> int:
+    """
+    Build the service from its settings and run it to its end.
+
+    Raises:
+        ServiceError: Something it needs is missing or wrong; nothing was left running.
+    """
+    audit = AuditLog(sys.stdout, environment=settings.environment_name, clock=_now)
+    session = boto3.Session(region_name=settings.region)
+
+    store = open_certificate_store(
+        settings.certificate_bucket,
+        owner=settings.certificate_bucket_owner,
+        session=session,
+        sleep=time.sleep,
+    )
+    identity = load_server_identity(store, host_name=settings.host_name, at=_now())
+    store.close()
+    context = build_tls_context(identity)
+
+    registry = open_client_registry(settings.client_registry_table, session=session)
+    gate = Gate(whoami, authenticator=PinnedCertificate(registry), audit=audit, clock=_now)
+
+    doorway = Doorway(
+        open_tls=functools.partial(TlsConnection, context),
+        proxy_protocol=settings.proxy_protocol,
+        limits=Limits(idle_seconds=settings.idle_timeout_seconds),
+        audit=audit,
+    )
+    worker = Worker(
+        application=gate,
+        doorway=doorway,
+        audit=audit,
+        lame_duck_seconds=settings.lame_duck_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+    with (
+        open_listening_socket(settings.bind_address, settings.traffic_port) as traffic,
+        open_listening_socket(settings.bind_address, settings.health_port) as health,
+    ):
+        audit.record(
+            Event.LISTENING,
+            address=settings.bind_address,
+            traffic_port=traffic.getsockname()[1],
+            health_port=health.getsockname()[1],
+            workers=settings.workers,
+            certificate=identity.leaf.fingerprint.hex,
+            certificate_not_after=identity.not_after.isoformat(),
+        )
+        return Listener(worker, audit, workers=settings.workers).run(traffic=traffic, health=health)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))  # noqa: TID251 -- the one place of the service that reads the environment
