@@ -32,6 +32,7 @@ from typing import Final
 from scripts import _stack_verbs
 from scripts._terminal import ROOT, ExitCode, Style, Terminal
 from scripts._watcher import TerminalWatcher
+from service import contract
 from service.identity.certificate import parse_certificate
 from stacks import naming
 from stacks.catalog import assemble
@@ -47,7 +48,8 @@ from stacks.deployment.rollout import Target
 from stacks.environment import Environment, find_environment, load_environment
 from stacks.errors import DeploymentError
 from stacks.local_cloud.cloud import LocalCloud
-from stacks.local_cloud.data_plane import DataPlane
+from stacks.local_cloud.data_plane import DataPlane, PlaneOptions
+from stacks.local_cloud.task_output import OutputLine
 
 DEMO_CLIENT: Final = "demo-partner"
 _PATH: Final = "/whoami"
@@ -88,6 +90,18 @@ class NotHealthyError(DeploymentError):
         super().__init__(
             f"after {_HEALTHY_SECONDS:.0f} s no instance passes the load balancer's health check: {found}",
             hint="what the tasks said stands above; compare listener, health check and container ports",
+        )
+
+
+class NotListeningError(DeploymentError):
+    """The load balancer has no listener where partners connect."""
+
+    exit_code = ExitCode.UNEXPECTED
+
+    def __init__(self, load_balancer: str) -> None:
+        super().__init__(
+            f"the load balancer {load_balancer} does not listen on port {contract.PUBLIC_PORT}",
+            hint="look at the Listeners of LoadBalancer in stacks/templates/ingress.py",
         )
 
 
@@ -188,7 +202,12 @@ class Walk:
         self._cloud = self._stack.enter_context(
             LocalCloud(region=self._environment.region, account=self._environment.account)
         )
-        self._data_plane = DataPlane(self._cloud.client, self._cloud.endpoint_url, ROOT, on_output=self._task_said)
+        self._data_plane = DataPlane(
+            self._cloud.client,
+            self._cloud.endpoint_url,
+            ROOT,
+            PlaneOptions(on_output=self._task_said, report=self._terminal.warning),
+        )
         self._cloud.stand_ins.extend(self._data_plane.stand_ins())
         self._data_plane.start()
         self._stack.callback(self._data_plane.stop)
@@ -226,7 +245,7 @@ class Walk:
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
         name = outputs[naming.Output.LOAD_BALANCER_NAME]
         self._wait_until_healthy(name)
-        address, port = self._data_plane.address_of_load_balancer(name)
+        address, port = self._listening(name)
         if announced:
             announce(
                 ROOT,
@@ -297,8 +316,14 @@ class Walk:
                 raise NotHealthyError(states)
             time.sleep(_LOOK_SECONDS)
 
-    def _task_said(self, task: str, line: str) -> None:
-        self._terminal.progress(f"{task}: {line}")
+    def _listening(self, load_balancer: str) -> tuple[str, int]:
+        found = self._data_plane.address_of_load_balancer(load_balancer, contract.PUBLIC_PORT)
+        if found is None:
+            raise NotListeningError(load_balancer)
+        return found
+
+    def _task_said(self, line: OutputLine) -> None:
+        self._terminal.progress(f"task {line.task_id[:8]}: {line.text}")
 
     def _say(self, text: str) -> None:
         self._terminal.progress(f"[{time.monotonic() - self._started:5.1f} s] {text}")

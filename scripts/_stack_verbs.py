@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from scripts._operator import open_operator
 from scripts._terminal import ROOT, ExitCode, Style, Terminal, environment_name
 from scripts._watcher import TerminalWatcher
 from stacks.catalog import assemble
-from stacks.deployment.account import LOCAL, local_endpoint, open_account
+from stacks.deployment.account import LOCAL
 from stacks.deployment.image import push_image
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.plan import EnvironmentPlan, Outlook, refuse_lost_state
@@ -26,7 +27,6 @@ from stacks.deployment.readiness import AccountLookout, Need
 from stacks.deployment.rollout import Rollout, Target
 from stacks.deployment.stack import read_stack
 from stacks.deployment.teardown import Teardown
-from stacks.environment import find_environment, load_environment
 from stacks.errors import DeploymentError
 
 _TONES: Final[Mapping[Tone, tuple[Style, ...]]] = {
@@ -66,9 +66,8 @@ class Request:
 
 def open_target(name: str) -> Target:
     """Load an environment, open its account, which is checked first, and assemble its stacks."""
-    environment = load_environment(find_environment(name, ROOT))
-    account = open_account(environment, endpoint=local_endpoint(ROOT) if name == LOCAL else None)
-    return Target(environment, assemble(environment), account)
+    operator = open_operator(name)
+    return Target(operator.environment, assemble(operator.environment), operator.account)
 
 
 def poller(target: Target) -> Poller:

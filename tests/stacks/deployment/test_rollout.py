@@ -5,12 +5,13 @@ An environment of three small stacks, deployed into the embedded cloud.
     logs
 
 `topics` offers its topic's ARN, which `alarms` takes; `logs` stands alone and
-holds state. Each test has an embedded cloud of its own.
+holds state. Each test has stacks of its own names.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from stacks.deployment.teardown import Teardown
 from stacks.environment import Environment, find_environment, load_environment
 from stacks.local_cloud.cloud import LocalCloud
 
-ROOT = Path(__file__).resolve().parents[3]
+LOCAL = load_environment(find_environment("local", Path(__file__).resolve().parents[3]))
 IMAGE = Need("the image", ("python scripts/deploy.py image push --env local",))
 
 
@@ -55,7 +56,7 @@ def entry(
         del template["Parameters"]
     return StackEntry(
         name=name,
-        stack_name=f"small-{name}",
+        stack_name=name,
         template=template,
         body=json.dumps(template),
         inputs=inputs,
@@ -137,10 +138,11 @@ class Desk:
 
 @dataclass
 class Small:
-    """A small environment in an embedded cloud of its own."""
+    """A small environment, its stacks under a prefix of its own."""
 
     environment: Environment
     account: Account
+    prefix: str
     desk: Desk = field(default_factory=Desk)
     notes: Notes = field(default_factory=Notes)
 
@@ -168,23 +170,33 @@ class Small:
 
     def status(self, name: str) -> str | None:
         """Read one stack's status."""
-        state = read_stack(self.account.client("cloudformation"), f"small-{name}")
+        state = read_stack(self.account.client("cloudformation"), f"{self.prefix}-{name}")
         return state.status if state else None
 
     def _target(self, *entries: StackEntry) -> Target:
-        return Target(self.environment, Catalog(entries), self.account)
+        return Target(
+            self.environment,
+            Catalog(tuple(replace(each, stack_name=f"{self.prefix}-{each.name}") for each in entries)),
+            self.account,
+        )
 
 
 def _poller() -> Poller:
     return Poller(WallClock(), LOCAL_PACE)
 
 
-@pytest.fixture
-def small() -> Iterator[Small]:
-    environment = load_environment(find_environment("local", ROOT))
+@pytest.fixture(scope="module")
+def account() -> Iterator[Account]:
     with LocalCloud() as cloud:
-        endpoint = LocalEndpoint(1, cloud.endpoint_url, environment.region, environment.account)
-        yield Small(environment, open_account(environment, endpoint=endpoint))
+        yield open_account(LOCAL, endpoint=LocalEndpoint(1, cloud.endpoint_url, LOCAL.region, LOCAL.account))
+
+
+@pytest.fixture
+def small(account: Account) -> Iterator[Small]:
+    yield Small(LOCAL, account, prefix=f"small-{secrets.token_hex(4)}")
+    groups = account.client("logs")
+    for group in groups.describe_log_groups()["logGroups"]:  # their names are fixed, so the next test needs them gone
+        groups.delete_log_group(logGroupName=group["logGroupName"])
 
 
 def results(outcome: EnvironmentOutcome) -> dict[str, Result]:
@@ -208,9 +220,7 @@ def test_a_plan_shows_what_is_known_and_what_is_known_after(small: Small) -> Non
 def test_a_plan_leaves_nothing_behind(small: Small) -> None:
     small.plan(topics(), alarms(), logs())
 
-    assert small.account.client("cloudformation").list_stacks()["StackSummaries"] == [] or not any(
-        small.status(name) for name in ("topics", "alarms", "logs")
-    )
+    assert [small.status(name) for name in ("topics", "alarms", "logs")] == [None, None, None]
 
 
 def test_a_plan_of_a_change_shows_the_property_before_and_after(small: Small) -> None:
@@ -233,7 +243,7 @@ def test_a_plan_leaves_no_change_set_on_a_stack_that_stands(small: Small) -> Non
 
     small.plan(topics("refusals"))
 
-    left = small.account.client("cloudformation").list_change_sets(StackName="small-topics")["Summaries"]
+    left = small.account.client("cloudformation").list_change_sets(StackName=f"{small.prefix}-topics")["Summaries"]
     assert [each for each in left if each["ExecutionStatus"] == "AVAILABLE"] == []
 
 
@@ -244,7 +254,7 @@ def test_what_one_stack_offers_another_takes(small: Small) -> None:
     outcome = small.deploy(topics(), alarms(), logs())
 
     assert results(outcome) == {"topics": Result.CREATED, "alarms": Result.CREATED, "logs": Result.CREATED}
-    (alarm,) = small.account.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    (alarm,) = small.account.client("cloudwatch").describe_alarms(AlarmNamePrefix=small.prefix)["MetricAlarms"]
     assert alarm["AlarmActions"] == [outcome.outputs["topics"]["TopicArn"]]
 
 
@@ -252,14 +262,14 @@ def test_events_of_every_resource_are_told_once_and_in_order(small: Small) -> No
     small.deploy(topics())
 
     told = [(event.logical_id, event.status) for event in small.notes.events]
-    assert told.index(("Topic", "CREATE_COMPLETE")) < told.index(("small-topics", "CREATE_COMPLETE"))
+    assert told.index(("Topic", "CREATE_COMPLETE")) < told.index((f"{small.prefix}-topics", "CREATE_COMPLETE"))
     assert len({event.event_id for event in small.notes.events}) == len(small.notes.events)
 
 
 def test_stacks_bear_the_tags_of_the_environment(small: Small) -> None:
     small.deploy(topics())
 
-    (stack,) = small.account.client("cloudformation").describe_stacks(StackName="small-topics")["Stacks"]
+    (stack,) = small.account.client("cloudformation").describe_stacks(StackName=f"{small.prefix}-topics")["Stacks"]
     assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == dict(small.environment.tags)
 
 
