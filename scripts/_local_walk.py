@@ -23,7 +23,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -57,6 +57,7 @@ _PROBE_ADDRESS: Final = "127.1.2.3"
 """Where the probes connect from: the embedded cloud draws its own addresses above 127.64."""
 _HEALTHY_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.5
 
 
 class LocalCloudUpError(DeploymentError):
@@ -167,11 +168,11 @@ def walk(options: argparse.Namespace, terminal: Terminal) -> int:
         ingress = run.open_ingress(announced=stays)
         probed = run.probe_all(ingress)
         faults = [each for each in probed if each.fault]
+        for each in faults:
+            terminal.error(f"{each.who}: {each.fault}", hint="the tasks' lines above say what the service decided")
         if stays:
             run.stay(ingress)
     terminal.progress("torn down")
-    for each in faults:
-        terminal.error(f"{each.who}: {each.fault}", hint="the audit lines above say what the service decided, and why")
     return ExitCode.UNEXPECTED if faults else ExitCode.DONE
 
 
@@ -247,17 +248,7 @@ class Walk:
         self._wait_until_healthy(name)
         address, port = self._listening(name)
         if announced:
-            announce(
-                ROOT,
-                LocalEndpoint(
-                    pid=self._endpoint.pid,
-                    endpoint_url=self._endpoint.endpoint_url,
-                    region=self._endpoint.region,
-                    account=self._endpoint.account,
-                    balancer_address=address,
-                    balancer_port=port,
-                ),
-            )
+            announce(ROOT, replace(self._endpoint, balancer_address=address, balancer_port=port))
         self._say(f"the load balancer listens on {address} port {port}")
         return Ingress(self._environment.ingress.host_name, address, port)
 
@@ -281,8 +272,8 @@ class Walk:
             self._terminal.out(line)
         self._terminal.progress("up until Ctrl-C; the tasks' audit lines follow")
         with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                signal.pause()
+            while True:  # in steps, for a signal may reach another thread first and wake nobody
+                time.sleep(_PAUSE_SECONDS)
         self._terminal.progress("going down")
 
     def _deploy(self) -> EnvironmentOutcome:
