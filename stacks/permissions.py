@@ -1,0 +1,128 @@
+"""
+Policies, said in one way: who, which actions, on what, and when.
+
+Actions come from awacs, where a misspelt one is an attribute that does not
+exist. Roles are named in conditions, by ARN, and never as a principal of a
+policy: AWS stores such a principal as the role's unique id, which dies with
+the role (IAM guide, AWS JSON policy elements: Principal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from awacs import sts
+from awacs.aws import Action, Allow, ArnLike, ConditionElement, Deny, Principal, StringEquals
+
+from stacks.environment import Environment
+
+EVERYBODY: Final = Principal("*")
+POLICY_VERSION: Final = "2012-10-17"
+
+Statement = Mapping[str, object]
+"""One statement as JSON, with references of CloudFormation in it."""
+PolicyDocument = Mapping[str, object]
+"""A policy as JSON."""
+
+
+def policy(*statements: Statement) -> PolicyDocument:
+    """Make a policy of statements, in their order."""
+    return {"Version": POLICY_VERSION, "Statement": list(statements)}
+
+
+def allow(
+    sid: str,
+    actions: Sequence[Action],
+    resources: object,
+    *,
+    to: Principal | None = None,
+    when: Sequence[ConditionElement] = (),
+) -> Statement:
+    """
+    Allow actions on resources.
+
+    Args:
+        sid: A sentence in one word.
+        actions: From awacs.
+        resources: One ARN or a list of them.
+        to: Whom; only in a policy that belongs to a resource.
+        when: Every one of these must hold.
+    """
+    statement = _statement((sid, Allow), actions, resources, when)
+    return statement if to is None else statement | {"Principal": to.JSONrepr()}
+
+
+def deny(sid: str, actions: Sequence[Action], resources: object, *, when: Sequence[ConditionElement]) -> Statement:
+    """
+    Deny actions on resources to everybody for whom the conditions hold.
+
+    There is no denial without a condition: it would shut out those who must
+    repair the policy too.
+    """
+    return _statement((sid, Deny), actions, resources, when) | {"Principal": EVERYBODY.JSONrepr()}
+
+
+def service(*names: str) -> Principal:
+    """Name AWS services as principal, `logs.us-east-1.amazonaws.com`."""
+    return Principal("Service", list(names) if len(names) > 1 else names[0])
+
+
+def account(environment: Environment) -> Principal:
+    """Name the account itself as principal: whomever of its own its identity policies allow."""
+    return Principal("AWS", account_arn(environment))
+
+
+def account_arn(environment: Environment) -> str:
+    """Spell the account as a principal's ARN."""
+    return f"arn:{environment.partition}:iam::{environment.account}:root"
+
+
+def arn(environment: Environment, aws_service: str, resource: str) -> str:
+    """Spell the ARN of something of this account in this region."""
+    return f"arn:{environment.partition}:{aws_service}:{environment.region}:{environment.account}:{resource}"
+
+
+def trust_service(name: str, *when: ConditionElement) -> PolicyDocument:
+    """Let an AWS service take a role."""
+    return policy(_trust(service(name), when))
+
+
+def trust_tasks(environment: Environment) -> PolicyDocument:
+    """Let ECS take a role, on behalf of tasks of this account and region alone (ECS guide, task IAM role)."""
+    return trust_service(
+        "ecs-tasks.amazonaws.com",
+        StringEquals({"aws:SourceAccount": environment.account}),
+        ArnLike({"aws:SourceArn": arn(environment, "ecs", "*")}),
+    )
+
+
+def trust_account(environment: Environment) -> PolicyDocument:
+    """Let principals of the account take a role, those whose own policies allow them to."""
+    return policy(_trust(account(environment), ()))
+
+
+def _trust(principal: Principal, when: Sequence[ConditionElement]) -> Statement:
+    trust = {"Effect": Allow, "Principal": principal.JSONrepr(), "Action": sts.AssumeRole.JSONrepr()}
+    return trust | _condition(when)
+
+
+def _statement(
+    head: tuple[str, str], actions: Sequence[Action], resources: object, when: Sequence[ConditionElement]
+) -> dict[str, object]:
+    sid, effect = head
+    statement: dict[str, object] = {
+        "Sid": sid,
+        "Effect": effect,
+        "Action": [action.JSONrepr() for action in actions],
+        "Resource": resources,
+    }
+    return statement | _condition(when)
+
+
+def _condition(when: Sequence[ConditionElement]) -> dict[str, object]:
+    """Write conditions as JSON; two of one operator become one, for in JSON the second would hide the first."""
+    operators: dict[str, dict[str, object]] = {}
+    for element in when:
+        operators.setdefault(element.condition, {}).update(element.get_dict())
+    return {"Condition": operators} if operators else {}

@@ -1,0 +1,404 @@
+"""
+What is watched: the service's log, the alarms and whom they reach, and one dashboard made of the same list.
+
+It stands before the workload does, so that the first line and the first fault
+are seen; the service is known by the name it will have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from awacs import kms, sns
+from awacs.aws import Action, ArnLike, Bool, StringEquals
+from troposphere import Ref, Sub, Template
+from troposphere.cloudwatch import Alarm, Dashboard, MetricDimension
+from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
+from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
+
+from stacks import naming
+from stacks.environment import Environment
+from stacks.naming import Output
+from stacks.permissions import Statement, allow, arn, deny, policy, service
+from stacks.templates.encryption import encryption_key
+from stacks.templates.joints import begin, offer, take
+from stacks.templates.retention import RETAINED
+
+_MINUTE: Final = 60
+
+
+def build(environment: Environment) -> Template:
+    """Build the template of log, alarms and dashboard."""
+    template = begin(environment, "what is watched")
+    key = encryption_key(
+        template, environment, "observability", "The service's log and its alarms", *_service_grants(environment)
+    )
+    log_group = template.add_resource(
+        LogGroup(
+            "ServiceLogGroup",
+            LogGroupName=naming.service_log_group(environment),
+            RetentionInDays=environment.logs.retention_days,
+            KmsKeyId=key.get_att("Arn"),
+            **RETAINED,
+        )
+    )
+    for counter in _COUNTERS:
+        template.add_resource(_metric_filter(environment, counter, log_group))
+    topic = _topic(template, environment)
+    watches = _watches(environment)
+    for watch in watches:
+        template.add_resource(_alarm(template, environment, watch, topic))
+    template.add_resource(_dashboard(environment, watches))
+    offer(template, Output.SERVICE_LOG_GROUP_NAME, Ref(log_group))
+    offer(template, Output.ALARM_TOPIC_ARN, Ref(topic))
+    return template
+
+
+def _service_grants(environment: Environment) -> list[Statement]:
+    """
+    Let the services that encrypt on our behalf use the key.
+
+    Without the second, alarms go nowhere and nothing says so: CloudWatch
+    publishes to the topic and is refused by the key.
+    """
+    log_groups = arn(environment, "logs", f"log-group:/{environment.project}/{environment.name}/*")
+    return [
+        allow(
+            "LogsEncrypt",
+            [
+                kms.Encrypt,
+                kms.Decrypt,
+                Action("kms", "ReEncrypt*"),
+                Action("kms", "GenerateDataKey*"),
+                kms.DescribeKey,
+            ],
+            "*",
+            to=service(f"logs.{environment.region}.amazonaws.com"),
+            when=[ArnLike({"kms:EncryptionContext:aws:logs:arn": log_groups})],
+        ),
+        allow(
+            "AlarmsAreSent",
+            [kms.Decrypt, Action("kms", "GenerateDataKey*")],
+            "*",
+            to=service("cloudwatch.amazonaws.com", "events.amazonaws.com"),
+            when=[StringEquals({"aws:SourceAccount": environment.account})],
+        ),
+    ]
+
+
+# -- what the log is counted for -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    """One kind of line of the service's log that is counted; the pattern spells its fields as the service does."""
+
+    title: str
+    metric: str
+    pattern: str
+
+
+_REGISTRY_FAILURES: Final = _Counter(
+    "RegistryFailureFilter",
+    "RegistryFailures",
+    '{ $.event = "request" && $.reason = "registry_unavailable" }',
+)
+_REFUSALS: Final = _Counter("RefusalFilter", "Refusals", '{ $.event = "request" && $.status = 403 }')
+_HANDSHAKE_FAILURES: Final = _Counter("HandshakeFailureFilter", "HandshakeFailures", '{ $.event = "handshake_failed" }')
+_COUNTERS: Final = (_REFUSALS, _HANDSHAKE_FAILURES, _REGISTRY_FAILURES)
+
+
+def _namespace(environment: Environment) -> str:
+    return f"{environment.project}/{environment.name}"
+
+
+def _metric_filter(environment: Environment, counter: _Counter, log_group: LogGroup) -> MetricFilter:
+    return MetricFilter(
+        counter.title,
+        LogGroupName=Ref(log_group),
+        FilterPattern=counter.pattern,
+        MetricTransformations=[
+            MetricTransformation(
+                MetricNamespace=_namespace(environment), MetricName=counter.metric, MetricValue="1", DefaultValue=0
+            )
+        ],
+    )
+
+
+# -- whom alarms reach -------------------------------------------------------------
+
+
+def _topic(template: Template, environment: Environment) -> Topic:
+    topic = template.add_resource(
+        Topic("AlarmTopic", TopicName=naming.topic_name(environment), KmsMasterKeyId=Ref("EncryptionKey"))
+    )
+    template.add_resource(
+        TopicPolicy(
+            "AlarmTopicPolicy",
+            Topics=[Ref(topic)],
+            PolicyDocument=policy(
+                allow(
+                    "AlarmsPublish",
+                    [sns.Publish],
+                    Ref(topic),
+                    to=service("cloudwatch.amazonaws.com"),
+                    when=[StringEquals({"aws:SourceAccount": environment.account})],
+                ),
+                deny("OnlyOverTls", [sns.Publish], Ref(topic), when=[Bool({"aws:SecureTransport": False})]),
+            ),
+        )
+    )
+    for number, address in enumerate(environment.alarms.emails, start=1):
+        template.add_resource(
+            SubscriptionResource(f"AlarmSubscription{number}", TopicArn=Ref(topic), Protocol="email", Endpoint=address)
+        )
+    return topic
+
+
+# -- alarms ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """
+    One metric and when it rouses somebody.
+
+    Attributes:
+        dimensions: Each an output of another stack, or a name.
+        comparison: `<`, `>` or `>=`.
+        of: Periods looked at; `breaches` of them must be over the threshold.
+        missing: What silence means.
+        meaning: What is wrong, and where to look first.
+    """
+
+    title: str
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, Output | str]
+    statistic: str
+    comparison: str
+    threshold: float
+    meaning: str
+    period: int = _MINUTE
+    breaches: int = 1
+    of: int = 1
+    missing: str = "notBreaching"
+
+
+def _watches(environment: Environment) -> list[_Watch]:
+    return [
+        *_load_balancer_watches(environment),
+        *_service_watches(environment),
+        *_capacity_watches(environment),
+        *_registry_watches(environment),
+    ]
+
+
+def _load_balancer_watches(environment: Environment) -> list[_Watch]:
+    namespace, load_balancer = "AWS/ELB", {"LoadBalancerName": Output.LOAD_BALANCER_NAME}
+    return [
+        _Watch(
+            "HealthyTasksTooFew",
+            *(namespace, "HealthyHostCount", load_balancer, "Minimum", "<", environment.service.tasks),
+            "Fewer tasks answer the health check than there should be: see the service's events and log.",
+            breaches=3,
+            of=3,
+            missing="breaching",  # no instance registered gives no data at all
+        ),
+        _Watch(
+            "TasksUnhealthy",
+            *(namespace, "UnHealthyHostCount", load_balancer, "Average", ">=", 1),
+            "A task fails the health check: see its log.",
+            breaches=3,
+            of=5,
+        ),
+        _Watch(
+            "ConnectionsSpilled",
+            *(namespace, "SpilloverCount", load_balancer, "Sum", ">", 0),
+            "The load balancer closed connections because its queue is full: more tasks are needed.",
+        ),
+        _Watch(
+            "ConnectionsQueued",
+            *(namespace, "SurgeQueueLength", load_balancer, "Maximum", ">", 100),
+            "Connections wait for a task; at 1024 they are closed.",
+        ),
+        _Watch(
+            "TaskConnectionErrors",
+            *(namespace, "BackendConnectionErrors", load_balancer, "Sum", ">", 10),
+            "The load balancer cannot connect to tasks: see security groups and the service's events.",
+            period=5 * _MINUTE,
+        ),
+        _Watch(
+            "TaskConnectionsSlow",
+            *(namespace, "Latency", load_balancer, "p99", ">", 0.5),
+            "Connecting to a task takes long: its accept queue is full.",
+            breaches=3,
+            of=5,
+        ),
+    ]
+
+
+def _service_watches(environment: Environment) -> list[_Watch]:
+    name = naming.service_name(environment)
+    dimensions: dict[str, Output | str] = {"ClusterName": Output.CLUSTER_NAME, "ServiceName": name}
+    return [
+        _Watch(
+            "TasksMissing",
+            *("ECS/ContainerInsights", "RunningTaskCount", dimensions, "Minimum", "<", environment.service.tasks),
+            "Fewer tasks run than there should: see the service's events.",
+            breaches=5,
+            of=5,
+            missing="breaching",
+        ),
+        _Watch(
+            "CpuHigh",
+            *("AWS/ECS", "CPUUtilization", dimensions, "Average", ">", 80),
+            "Tasks are short of CPU although they scale: see max_tasks.",
+            period=5 * _MINUTE,
+            breaches=2,
+            of=2,
+        ),
+        _Watch(
+            "MemoryHigh",
+            *("AWS/ECS", "MemoryUtilization", dimensions, "Average", ">", 80),
+            "Tasks are short of memory and will be killed when it is gone: see memory_mib and connections.",
+            period=5 * _MINUTE,
+            breaches=2,
+            of=2,
+        ),
+    ]
+
+
+def _capacity_watches(environment: Environment) -> list[_Watch]:
+    group = {"AutoScalingGroupName": Output.AUTO_SCALING_GROUP_NAME}
+    provider = {
+        "ClusterName": Output.CLUSTER_NAME,
+        "CapacityProviderName": Output.CAPACITY_PROVIDER_NAME,
+    }
+    return [
+        _Watch(
+            "PlacementStuck",
+            *("AWS/ECS/ManagedScaling", "CapacityProviderReservation", provider, "Average", ">", 100),
+            "Tasks wait for instances: see the Auto Scaling group's activities and max_instances.",
+            breaches=15,
+            of=15,
+        ),
+        _Watch(
+            "InstancesTooFew",
+            *("AWS/AutoScaling", "GroupInServiceInstances", group, "Minimum", "<", environment.capacity.min_instances),
+            "Fewer instances are in service than min_instances: see the Auto Scaling group's activities.",
+            breaches=5,
+            of=5,
+            missing="breaching",
+        ),
+        _Watch(
+            "DrainStuck",
+            *("AWS/AutoScaling", "GroupTerminatingInstances", group, "Minimum", ">", 0),
+            "An instance has been terminating for two hours: no other has the task's port free.",
+            period=5 * _MINUTE,
+            breaches=24,
+            of=24,
+        ),
+    ]
+
+
+def _registry_watches(environment: Environment) -> list[_Watch]:
+    table = {"TableName": Output.CLIENT_REGISTRY_TABLE_NAME}
+    return [
+        _Watch(
+            "RegistryThrottled",
+            *("AWS/DynamoDB", "ReadThrottleEvents", table, "Sum", ">", 0),
+            "The client registry refuses reads for their number: clients get 503.",
+            period=5 * _MINUTE,
+        ),
+        _Watch(
+            "RegistryFailing",
+            *("AWS/DynamoDB", "SystemErrors", {**table, "Operation": "GetItem"}, "Sum", ">", 0),
+            "DynamoDB fails: clients may get 503; see the AWS health dashboard.",
+            period=5 * _MINUTE,
+        ),
+        _Watch(
+            "RegistryUnavailable",
+            *(_namespace(environment), _REGISTRY_FAILURES.metric, {}, "Sum", ">", 0),
+            "Clients were refused because the registry did not answer: see reason registry_unavailable in the log.",
+            breaches=2,
+            of=5,
+        ),
+    ]
+
+
+_COMPARISONS: Final = {
+    "<": "LessThanThreshold",
+    ">": "GreaterThanThreshold",
+    ">=": "GreaterThanOrEqualToThreshold",
+}
+
+
+def _alarm(template: Template, environment: Environment, watch: _Watch, topic: Topic) -> Alarm:
+    alarm = Alarm(
+        watch.title,
+        AlarmDescription=watch.meaning,
+        Namespace=watch.namespace,
+        MetricName=watch.metric,
+        Dimensions=[
+            MetricDimension(Name=name, Value=take(template, environment, value) if isinstance(value, Output) else value)
+            for name, value in watch.dimensions.items()
+        ],
+        Period=watch.period,
+        ComparisonOperator=_COMPARISONS[watch.comparison],
+        Threshold=watch.threshold,
+        EvaluationPeriods=watch.of,
+        DatapointsToAlarm=watch.breaches,
+        TreatMissingData=watch.missing,
+        AlarmActions=[Ref(topic)],
+        OKActions=[Ref(topic)],
+    )
+    if watch.statistic.startswith("p"):
+        alarm.ExtendedStatistic = watch.statistic
+    else:
+        alarm.Statistic = watch.statistic
+    return alarm
+
+
+# -- the dashboard ------------------------------------------------------------------
+
+
+def _dashboard(environment: Environment, watches: Sequence[_Watch]) -> Dashboard:
+    counters = [
+        _Watch(
+            counter.title,
+            *(_namespace(environment), counter.metric, {}, "Sum", ">", 0),
+            counter.metric,
+        )
+        for counter in (_REFUSALS, _HANDSHAKE_FAILURES)
+    ]
+    widgets = [_widget(environment, watch, index) for index, watch in enumerate([*watches, *counters])]
+    # Values of other stacks stand in the text as ${Parameter}; JSON has no such thing of its own.
+    body = json.dumps({"widgets": widgets}, separators=(",", ":"))
+    return Dashboard("Dashboard", DashboardBody=Sub(body))
+
+
+def _widget(environment: Environment, watch: _Watch, index: int) -> dict[str, object]:
+    dimensions = [
+        part
+        for name, value in watch.dimensions.items()
+        for part in (name, f"${{{value}}}" if isinstance(value, Output) else value)
+    ]
+    column, row = index % 3, index // 3
+    return {
+        "type": "metric",
+        "x": 8 * column,
+        "y": 6 * row,
+        "width": 8,
+        "height": 6,
+        "properties": {
+            "title": watch.title,
+            "region": environment.region,
+            "period": watch.period,
+            "stat": watch.statistic,
+            "metrics": [[watch.namespace, watch.metric, *dimensions]],
+        },
+    }
