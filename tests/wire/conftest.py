@@ -1,0 +1,67 @@
+"""What the wire tests share: AWS, one running service, and the means to run another."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+
+from tests.certificates import Authority, Identity
+from tests.wire.stage import Aws, Service, running, variables
+
+
+class StartService(Protocol):
+    """Runs a service with some variables changed, until the test ends."""
+
+    def __call__(self, **changed: str) -> Service:
+        """Start it."""
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Aws]:
+    started = Aws()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def server(authority: Authority) -> Identity:
+    return authority.server()
+
+
+@pytest.fixture(scope="session")
+def bucket(aws: Aws, server: Identity) -> str:
+    name = aws.bucket("certificates")
+    aws.install(name, server)
+    return name
+
+
+@pytest.fixture
+def empty_bucket(aws: Aws) -> str:
+    return aws.bucket(f"bucket-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def service(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
+    """One service for every test that leaves it as it was."""
+    with running(variables(aws, bucket), trust=authority.pem) as started:
+        yield started
+
+
+@pytest.fixture
+def start_service(aws: Aws, bucket: str, authority: Authority) -> Iterator[StartService]:
+    """A service of the test's own."""
+    with ExitStack() as stack:
+
+        def start(**changed: str) -> Service:
+            return stack.enter_context(running(variables(aws, bucket, **changed), trust=authority.pem))
+
+        yield start
