@@ -28,6 +28,7 @@ from stacks.local_cloud.engine.engine import Engine
 from stacks.local_cloud.engine.resource_life import ResourceLives, ScriptedFailure
 from stacks.local_cloud.engine.schemas import Schemas
 from stacks.local_cloud.engine.workshop import Workshop
+from stacks.local_cloud.moto_repairs import repairs
 from stacks.local_cloud.resource_types import table
 from stacks.local_cloud.row import Row
 from stacks.local_cloud.wire import Wire
@@ -101,6 +102,7 @@ class LocalCloud:
         self.account = account
         self.stand_ins: list[StandIn] = list(stand_ins)
         """Changed freely, also while the cloud runs: what runs in it is known only later."""
+        self._repairs: list[StandIn] = list(repairs(region, account))
         self._rows = rows
         self._schemas = schemas
         self._scripted_failures = list(scripted_failures)
@@ -194,7 +196,7 @@ class LocalCloud:
         service = _signed_service(environ)
         if service == "cloudformation" and self._wire is not None:
             return self._wire.handle(Request(environ))(environ, start_response)
-        chosen = [stand_in for stand_in in self.stand_ins if stand_in.service == service]
+        chosen = [stand_in for stand_in in (*self.stand_ins, *self._repairs) if stand_in.service == service]
         if not chosen:
             untouched: Iterable[bytes] = self._moto(environ, start_response)
             return untouched

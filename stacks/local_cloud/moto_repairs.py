@@ -10,6 +10,7 @@ by its row either, so a template that gives it is refused.
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,33 +19,41 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import parse_user_data
+from moto.s3.models import s3_backends
 from werkzeug.wrappers import Request, Response
 
 _OK = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Repair:
     """Runs after each call of one service that moto answered well."""
 
     service: str
-    mend: Callable[[Request], None]
+    mend: Callable[[Request, Response], None]
 
     def handle(self, request: Request, forward: Callable[[], Response]) -> Response:
         """Forward, then mend."""
         response = forward()
         if response.status_code == _OK:
-            self.mend(request)
+            self.mend(request, response)
         return response
 
 
 def repairs(region: str, account: str) -> list[_Repair]:
     """Give a stand-in for each service that needs one."""
+    here, aws = (account, region), (account, "aws")
     return [
-        _Repair("autoscaling", lambda request: _keep_group_fields(autoscaling_backends[account][region], request.form)),
-        _Repair("dynamodb", lambda request: _change_encryption(dynamodb_backends[account][region], request)),
-        _Repair("ec2", lambda request: _decode_user_data(ec2_backends[account][region], request.form)),
+        _Repair("autoscaling", lambda request, _: _keep_group_fields(_at(autoscaling_backends, here), request.form)),
+        _Repair("dynamodb", lambda request, _: _change_encryption(_at(dynamodb_backends, here), request)),
+        _Repair("ec2", lambda request, _: _decode_user_data(_at(ec2_backends, here), request.form)),
+        _Repair("s3", lambda request, answer: _tell_blocked_encryption(_at(s3_backends, aws), request, answer)),
     ]
+
+
+def _at(backends: Any, place: tuple[str, str]) -> Any:
+    account, region = place
+    return backends[account][region]
 
 
 # -- Auto Scaling: CreateAutoScalingGroup and UpdateAutoScalingGroup lose these ---
@@ -99,3 +108,26 @@ def _decode_user_data(backend: Any, form: Mapping[str, str]) -> None:
         template = backend.get_launch_template_by_name(form["LaunchTemplateName"])
     data = template.latest_version().data
     data["UserData"] = parse_user_data(data.get("UserData"))
+
+
+# -- S3: GetBucketEncryption does not tell which encryptions are blocked ------------
+
+_S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+def _tell_blocked_encryption(backend: Any, request: Request, response: Response) -> None:
+    if request.method != "GET" or "encryption" not in request.args:
+        return
+    bucket = backend.get_bucket(request.path.strip("/"))
+    blocked = bucket.encryption["Rule"].get("BlockedEncryptionTypes")
+    if not blocked:
+        return
+    root = ET.fromstring(response.get_data())  # noqa: S314 - moto's own answer, made in this process
+    namespace = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
+    ET.register_namespace("", _S3_NAMESPACE)
+    for rule in root.iter(f"{namespace}Rule"):
+        types = ET.SubElement(rule, f"{namespace}BlockedEncryptionTypes")
+        given = blocked["EncryptionType"]
+        for name in given if isinstance(given, list) else [given]:
+            ET.SubElement(types, f"{namespace}EncryptionType").text = name
+    response.set_data(ET.tostring(root, encoding="utf-8", xml_declaration=True))

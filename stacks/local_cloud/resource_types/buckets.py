@@ -47,6 +47,8 @@ def _set_encryption(resource: Resource) -> None:
         }
         if "BucketKeyEnabled" in rule:
             written["BucketKeyEnabled"] = flag(rule.take("BucketKeyEnabled"))
+        if blocked := rule.branch("BlockedEncryptionTypes").same("EncryptionType"):
+            written["BlockedEncryptionTypes"] = blocked
         rules.append(written)
     given = {"Rules": rules or _SSE_S3}
     resource.client("s3").put_bucket_encryption(Bucket=resource.physical_id, ServerSideEncryptionConfiguration=given)
