@@ -264,7 +264,7 @@ def _environment(file: Table) -> Environment:
         name=file.text("name", "a lower-case word such as staging", _is_word),
         project=file.text("project", "a lower-case word such as mtls-ingress", _is_word),
         account=file.text("account", "an account id of 12 digits in quotes", _matches(r"\d{12}")),
-        region=file.text("region", "a region such as us-east-1", _matches(r"[a-z]{2,4}(-[a-z]+){1,2}-\d")),
+        region=file.text("region", "a region such as us-east-1", _matches(r"[a-z]{2}(-[a-z]+)+-\d")),
         tags=_tags(file.table("tags")),
         network=_network(file.table("network")),
         ingress=_ingress(file.table("ingress")),
@@ -297,7 +297,7 @@ def _own_network(table: Table) -> OwnNetwork:
             "vpc_cidr", "an IPv4 network such as 10.20.0.0/16", _network_or_none, placeholder=IPv4Network("10.0.0.0/16")
         ),
         zones=table.texts(
-            "zones", "an availability zone such as us-east-1a", _text_matching(r"[a-z0-9-]+\d[a-z]"), least=2, most=6
+            "zones", "an availability zone such as us-east-1a", _text_matching(r"[a-z0-9-]+\d[a-h]"), least=2, most=6
         ),
         egress=table.choice("egress", Egress),
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 from awacs import dynamodb as dynamodb_actions
 from awacs import s3 as s3_actions
-from troposphere import GetAtt, Join, Ref, Tags, Template
+from troposphere import GetAtt, Join, Ref, Sub, Tags, Template
 from troposphere.ec2 import (
     EIP,
     VPC,
@@ -102,16 +102,20 @@ class _Zone:
     network: OwnNetwork
     name: str
 
+    @property
+    def letter(self) -> str:
+        return self.name[-1]
+
     def id(self, noun: str) -> str:
         """Say which one of this kind is meant, `PublicSubnetA`."""
-        return noun + self.name[-1].upper()
+        return noun + self.letter.upper()
 
     def tags(self, noun: str) -> Tags:
-        return _name(self.environment, f"{noun}-{self.name[-1]}")
+        return _name(self.environment, f"{noun}-{self.letter}")
 
     def part(self, first: int) -> str:
         parts = list(self.network.vpc_cidr.subnets(new_prefix=self.network.vpc_cidr.prefixlen + _PREFIX_BITS))
-        return str(parts[first + ord(self.name[-1]) - ord("a")])
+        return str(parts[first + ord(self.letter) - ord("a")])
 
 
 def _internet_gateway(template: Template, environment: Environment, vpc: VPC) -> VPCGatewayAttachment:
@@ -140,7 +144,7 @@ def _public_subnet(template: Template, zone: _Zone, route_table: RouteTable) -> 
         Subnet(
             zone.id("PublicSubnet"),
             VpcId=Ref("Vpc"),
-            AvailabilityZone=zone.name,
+            AvailabilityZone=Sub(f"${{AWS::Region}}{zone.letter}"),
             CidrBlock=zone.part(_FIRST_PUBLIC_PART),
             MapPublicIpOnLaunch=False,
             Tags=zone.tags("public"),
@@ -159,7 +163,7 @@ def _private_subnet(template: Template, zone: _Zone) -> RouteTable:
         Subnet(
             zone.id("PrivateSubnet"),
             VpcId=Ref("Vpc"),
-            AvailabilityZone=zone.name,
+            AvailabilityZone=Sub(f"${{AWS::Region}}{zone.letter}"),
             CidrBlock=zone.part(0),
             MapPublicIpOnLaunch=False,
             Tags=zone.tags("private"),

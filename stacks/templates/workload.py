@@ -82,7 +82,8 @@ def _task_definition(template: Template, environment: Environment) -> TaskDefini
         TaskRoleArn=take(template, environment, Output.TASK_ROLE_ARN),
         ExecutionRoleArn=take(template, environment, Output.EXECUTION_ROLE_ARN),
         ContainerDefinitions=[_container(template, environment)],
-        # Every change is a new revision; the old one stays, to be gone back to.
+        # Every change is a new revision; the old one stays, to be gone back to, until the stack goes.
+        DeletionPolicy="Delete",
         UpdateReplacePolicy="Retain",
     )
 
