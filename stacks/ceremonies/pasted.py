@@ -24,6 +24,9 @@ from stacks.errors import DeploymentError
 MAX_PASTED_BYTES: Final = 512 * 1024
 """Several certificates with the mail around them; more is some other file."""
 
+_MAX_BLOCKS: Final = 32
+"""A chain has two to four certificates; the bundle of a whole system's authorities has over a hundred."""
+
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----(.*?)-----END \1-----", re.DOTALL)
 _BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _CERTIFICATE_LABELS: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
@@ -138,12 +141,14 @@ def _is_private_key(der: bytes) -> bool:
 
 
 def _blocks(text: str) -> tuple[Certificate, ...]:
+    labels = _BEGIN.findall(text)
+    if len(labels) > _MAX_BLOCKS:
+        raise PastedError(f"there are {len(labels)} PEM blocks in it; this is a bundle of something else")
     certificates = tuple(
         _parse(_decode(body), number)
         for number, (label, body) in enumerate(_BLOCK.findall(text), start=1)
         if label in _CERTIFICATE_LABELS
     )
-    labels = _BEGIN.findall(text)
     opened = sum(label in _CERTIFICATE_LABELS for label in labels)
     if opened > len(certificates):
         raise PastedError(

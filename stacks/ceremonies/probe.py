@@ -194,6 +194,8 @@ def _exchange(connection: ssl.SSLSocket, target: _Target, deadline: float) -> An
     body = response.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise ProbeFailedError(Fault.NOT_HTTP, f"the answer is longer than {MAX_BODY_BYTES} bytes")
+    if response.length:  # announced and never sent; a bounded read does not complain by itself
+        raise http.client.IncompleteRead(body, response.length)
     document = _document(body)
     return Answer(
         status=response.status,
