@@ -19,6 +19,7 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import parse_user_data
+from moto.iam.access_control import PermissionResult
 from moto.s3.models import s3_backends
 from werkzeug.wrappers import Request, Response
 
@@ -48,6 +49,7 @@ def repairs(region: str, account: str) -> list[_Repair]:
         _Repair("dynamodb", lambda request, _: _change_encryption(_at(dynamodb_backends, here), request)),
         _Repair("ec2", lambda request, _: _decode_user_data(_at(ec2_backends, here), request.form)),
         _Repair("s3", lambda request, answer: _tell_blocked_encryption(_at(s3_backends, aws), request, answer)),
+        _Repair("s3", lambda request, _: _keep_policy_from_deciding(_at(s3_backends, aws), request)),
     ]
 
 
@@ -131,3 +133,18 @@ def _tell_blocked_encryption(backend: Any, request: Request, response: Response)
         for name in given if isinstance(given, list) else [given]:
             ET.SubElement(types, f"{namespace}EncryptionType").text = name
     response.set_data(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+# -- S3: a Deny with a condition denies everything ----------------------------------
+
+
+def _keep_policy_from_deciding(backend: Any, request: Request) -> None:
+    """
+    Take the decision on a bucket's objects from moto, which reads no condition of a policy.
+
+    The policy itself is kept and read back as it was given; who may do what
+    by it is not moto's to say.
+    """
+    if request.method == "PUT" and "policy" in request.args:
+        bucket = backend.get_bucket(request.path.strip("/"))
+        bucket.get_permission = lambda _action, _resource: PermissionResult.NEUTRAL
