@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 
 from stacks.local_cloud.resource_types import (
@@ -39,9 +40,14 @@ _FAMILIES = (
 
 
 def rows() -> dict[str, Row]:
-    """Give every row by its resource type; ValueError says which type two rows claim."""
+    """Give every row by its resource type."""
+    return by_type(chain.from_iterable(family.ROWS for family in _FAMILIES))
+
+
+def by_type(given: Iterable[Row]) -> dict[str, Row]:
+    """Sort rows by their type; ValueError says which type two rows claim."""
     table: dict[str, Row] = {}
-    for row in chain.from_iterable(family.ROWS for family in _FAMILIES):
+    for row in given:
         if row.type in table:
             raise ValueError(f"two rows for {row.type}")
         table[row.type] = row

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from stacks.local_cloud.cloud import LocalCloud
-from stacks.local_cloud.moto_repairs import repairs
 from tests.stacks.local_cloud.rows.workbench import Workbench
 
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Workbench]:
-    with LocalCloud(stand_ins=repairs("us-east-1", "123456789012")) as cloud:
+    with LocalCloud() as cloud:
         yield Workbench(cloud)

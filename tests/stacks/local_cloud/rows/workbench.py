@@ -1,88 +1,109 @@
-"""Drives rows as the engine does, one resource at a time, so that a test can read back what came of them."""
+"""Makes, changes and removes single resources through CloudFormation, for tests that read back what came of it."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from stacks.local_cloud.cloud import LocalCloud
 from stacks.local_cloud.resource_types.table import rows
-from stacks.local_cloud.row import Properties, Resource, StackFacts
 
-_STABLE_SECONDS = 10.0
+Json = Any  # properties as a template writes them
+
+_DONE_SECONDS = 20.0
+_POLL_SECONDS = 0.01
+
+
+class FailedError(Exception):
+    """The stack did not get where it should; the text is the reason of the first failed resource."""
+
+
+@dataclass(slots=True)
+class Made:
+    """One resource in a stack of its own."""
+
+    type: str
+    stack: str
+    ref: str
+    attributes: dict[str, str]
+    properties: dict[str, Json]
+    physical_id: str
 
 
 class Workbench:
-    """Makes, changes and removes resources of one stack in an embedded cloud."""
+    """One embedded cloud and the stacks a test makes in it; what `client` reads is what AWS would answer."""
 
     def __init__(self, cloud: LocalCloud) -> None:
-        self.cloud = cloud
         self.client = cloud.client
-        self.stack = StackFacts(
-            name="mtls-ingress-local-test",
-            id="arn:aws:cloudformation:us-east-1:123456789012:stack/mtls-ingress-local-test/1",
-            region=cloud.region,
-            account=cloud.account,
-            partition="aws",
-            tags={"project": "mtls-ingress", "aws:cloudformation:stack-name": "mtls-ingress-local-test"},
-        )
-        self._rows = rows()
+        self._cloudformation = cloud.client("cloudformation")
         self._numbers = itertools.count(1)
+        self._rows = rows()
 
-    def make(self, type_name: str, **properties: Any) -> Resource:
-        """Create a resource, apply every setting and wait until it is stable; nothing may stay unread."""
-        resource = Resource(
-            logical_id=f"Thing{next(self._numbers)}",
-            type=type_name,
-            properties=Properties(properties),
-            stack=self.stack,
-            client=self.client,
-        )
-        row = self._rows[type_name]
-        resource.physical_id = row.create(resource)
-        for setting in row.settings:
-            setting.apply(resource)
-        assert list(resource.properties.unread()) == []
-        self._stabilize(resource)
-        return resource
+    def make(self, type_name: str, **properties: Json) -> Made:
+        """Create a stack of one resource whose outputs are Ref and every attribute."""
+        made = Made(type_name, f"stack-{next(self._numbers)}", "", {}, properties, "")
+        self._cloudformation.create_stack(StackName=made.stack, TemplateBody=self._template(made), **_FIXED)
+        return self._finished(made, "CREATE_COMPLETE")
 
-    def change(self, resource: Resource, **properties: Any) -> None:
-        """Update in place to these properties, by the settings of those that differ."""
-        before = resource.properties.raw()
-        resource.previous, resource.properties = Properties(before), Properties(properties)
-        changed = {name for name in before | properties if before.get(name) != properties.get(name)}
-        row = self._rows[resource.type]
-        settable = {name for setting in row.settings for name in setting.properties}
-        assert changed <= settable, f"not updated in place: {sorted(changed - settable)}"
-        for setting in row.settings:
-            if changed & set(setting.properties):
-                setting.apply(resource)
-        self._stabilize(resource)
-        resource.previous = None
+    def change(self, made: Made, **properties: Json) -> Made:
+        """Update the resource to these properties, in place: another physical id is a failure."""
+        before = made.physical_id
+        made.properties = properties
+        self._cloudformation.update_stack(StackName=made.stack, TemplateBody=self._template(made), **_FIXED)
+        changed = self._finished(made, "UPDATE_COMPLETE")
+        if changed.physical_id != before and made.type not in _NEW_ID_IN_PLACE:
+            raise FailedError(f"{made.type} was replaced")
+        return changed
 
-    def remove(self, *resources: Resource) -> None:
-        """Delete resources, each with nothing read of it before."""
-        for resource in resources:
-            resource.properties = Properties(resource.properties.raw())
-            self._rows[resource.type].delete(resource)
+    def amend(self, made: Made, **properties: Json) -> Made:
+        """Update some properties and leave the others; None takes one out of the template."""
+        wanted = made.properties | properties
+        return self.change(made, **{name: value for name, value in wanted.items() if value is not None})
 
-    def ref(self, resource: Resource) -> str:
-        """Give what Ref gives."""
-        row = self._rows[resource.type]
-        return row.ref(resource) if row.ref else resource.physical_id
+    def remove(self, *made: Made) -> None:
+        """Delete the stacks, in this order."""
+        for one in made:
+            self._cloudformation.delete_stack(StackName=one.stack)
+            self._finished(one, "DELETE_COMPLETE")
 
-    def attribute(self, resource: Resource, name: str) -> str:
-        """Give what Fn::GetAtt gives."""
-        return self._rows[resource.type].attributes[name](resource)
+    def _template(self, made: Made) -> str:
+        resource: dict[str, Json] = {"Type": made.type, "Properties": made.properties}
+        outputs: dict[str, Json] = {"Ref": {"Value": {"Ref": "Thing"}}}
+        for name in self._rows[made.type].attributes:
+            outputs[name.replace(".", "")] = {"Value": {"Fn::GetAtt": ["Thing", name]}}
+        if made.type == "AWS::DynamoDB::Table" and "StreamSpecification" not in made.properties:
+            del outputs["StreamArn"]
+        return json.dumps({"Resources": {"Thing": resource}, "Outputs": outputs})
 
-    def attributes(self, resource: Resource) -> Mapping[str, str]:
-        """Give every attribute."""
-        return {name: read(resource) for name, read in self._rows[resource.type].attributes.items()}
+    def _finished(self, made: Made, status: str) -> Made:
+        deadline = time.monotonic() + _DONE_SECONDS
+        while (stack := self._stack(made.stack))["StackStatus"].endswith("_IN_PROGRESS"):
+            assert time.monotonic() < deadline, f"{made.type} is still {stack['StackStatus']}"
+            time.sleep(_POLL_SECONDS)
+        if stack["StackStatus"] != status:
+            raise FailedError(self._reason(made.stack))
+        made.attributes = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+        made.ref = made.attributes.pop("Ref", "")
+        if status != "DELETE_COMPLETE":
+            resources = self._cloudformation.describe_stack_resources(StackName=made.stack)["StackResources"]
+            made.physical_id = resources[0]["PhysicalResourceId"]
+        return made
 
-    def _stabilize(self, resource: Resource) -> None:
-        is_stable, deadline = self._rows[resource.type].is_stable, time.monotonic() + _STABLE_SECONDS
-        while is_stable is not None and not is_stable(resource):
-            assert time.monotonic() < deadline, f"{resource.type} did not become stable"
-            time.sleep(0.02)
+    def _stack(self, name: str) -> dict[str, Any]:
+        found = self._cloudformation.list_stacks()["StackSummaries"]
+        identity = next(stack["StackId"] for stack in found if stack["StackName"] == name)
+        return dict(self._cloudformation.describe_stacks(StackName=identity)["Stacks"][0])
+
+    def _reason(self, name: str) -> str:
+        identity = self._stack(name)["StackId"]
+        events = self._cloudformation.describe_stack_events(StackName=identity)["StackEvents"]
+        failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+        return str(failed[0].get("ResourceStatusReason", "")) if failed else "no event says why"
+
+
+_FIXED: dict[str, Json] = {"Capabilities": ["CAPABILITY_NAMED_IAM"], "Tags": [{"Key": "project", "Value": "ingress"}]}
+_NEW_ID_IN_PLACE = {"AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::EC2::SecurityGroupEgress"}
+"""Where moto gives a changed thing a new id."""
