@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from uvicorn import Config
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -68,10 +69,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def peer_ended(self) -> None:
         """Finish without another byte of the peer: answer what was asked in whole, give up what was not."""
         current = self._current
-        if current is None or self._is_in_head or current.more_body:
+        if current is None or self._is_in_head or current.more_body or not self._is_answering:
             self.transport.close()
         else:
-            super().shutdown()
+            self._announce_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; what still runs is told that nobody listens."""
@@ -87,8 +88,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         if self._is_in_head or self._current is None:
             self._is_last_request = True
+        elif self._is_answering:
+            self._announce_end()
         else:
-            super().shutdown()
+            self.transport.close()
 
     # -- what the parser says --------------------------------------------------
 
@@ -105,7 +108,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._disarm_head_deadline()
         super().on_headers_complete()
         if self._is_last_request:
-            self.cycle.keep_alive = False
+            self._announce_end()
 
     # -- refusing ----------------------------------------------------------------
 
@@ -125,6 +128,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 % (status, status.phrase.encode(), PROBLEM_JSON, len(body), body)
             )
         self.transport.close()
+
+    def _announce_end(self) -> None:
+        """Make the answer under way the last, and say so in it unless its head is out already (RFC 9112, 9.6)."""
+        self.cycle.keep_alive = False
+        self.cycle.default_headers = [*self.cycle.default_headers, CLOSE_HEADER]
 
     @property
     def _current(self) -> RequestResponseCycle | None:

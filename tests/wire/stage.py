@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 import urllib3
@@ -143,7 +143,7 @@ def variables(aws: Aws, bucket: str, **changed: str) -> dict[str, str]:
         Variable.BIND_ADDRESS: "127.0.0.1",
         Variable.TRAFFIC_PORT: "0",
         Variable.HEALTH_PORT: "0",
-        Variable.LAME_DUCK_SECONDS: "1",
+        Variable.LAME_DUCK_SECONDS: "0",
         Variable.DRAIN_SECONDS: "5",
         **changed,
     }
@@ -203,6 +203,17 @@ class Service:
                 self.events.append(self._arrived.get(timeout=max(deadline - time.monotonic(), 0.01)))
             except queue.Empty:
                 raise AssertionError(f"no event {kind} with {fields}; {self.events}; {self.errors()}") from None
+
+    def wait_until_refusing(self) -> None:
+        """Wait until no new connection is taken: the drain has begun in earnest."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(self.address, timeout=1).close()
+            except ConnectionRefusedError:
+                return
+            time.sleep(0.02)
+        raise AssertionError("connections are still taken")
 
     def errors(self) -> str:
         """Read what the process wrote on standard error."""
@@ -274,13 +285,18 @@ def client_context(
 
 
 class Connection:
-    """One mTLS connection of a partner, behind a balancer that sends `proxy`."""
+    """One mTLS connection of a partner."""
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, *, proxy: bytes = PROXY) -> None:
-        plain = socket.create_connection(address, timeout=WAIT_SECONDS)
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self.tls = tls
+
+    @classmethod
+    def over(cls, plain: socket.socket, context: ssl.SSLContext, *, proxy: bytes = PROXY) -> Self:
+        """Go through the handshake on an open socket, behind a balancer that sends `proxy`."""
         try:
             plain.sendall(proxy)
-            self.tls = context.wrap_socket(plain, server_hostname=HOST_NAME)
+            # A connection that ends without close_notify must not look like one that ended well.
+            return cls(context.wrap_socket(plain, server_hostname=HOST_NAME, suppress_ragged_eofs=False))
         except BaseException:
             plain.close()
             raise
@@ -317,7 +333,8 @@ def connection(
     proxy: bytes = PROXY,
 ) -> Iterator[Connection]:
     """Open a connection for the length of a block."""
-    opened = Connection(service.address, client_context(service.trust, identity, version=version), proxy=proxy)
+    plain = socket.create_connection(service.address, timeout=WAIT_SECONDS)
+    opened = Connection.over(plain, client_context(service.trust, identity, version=version), proxy=proxy)
     try:
         yield opened
     finally:

@@ -1,0 +1,106 @@
+"""Every connection opens with a PROXY header, or none does: whatever the setting says."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from service.contract import Variable
+from tests.certificates import HOST_NAME, client
+from tests.wire.conftest import StartService
+from tests.wire.stage import PROXY, Aws, Service, ask, client_context, connection, read_to_end
+
+
+def fragments(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut bytes into pieces."""
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def hello(trust: bytes) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """Make a client's side of TLS that waits to be carried by hand; its ClientHello is in the second BIO."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    side = client_context(trust).wrap_bio(incoming, outgoing, server_hostname=HOST_NAME)
+    with pytest.raises(ssl.SSLWantReadError):
+        side.do_handshake()
+    return side, incoming, outgoing
+
+
+def test_without_the_header_the_connection_ends_before_tls(service: Service) -> None:
+    """What a partner sees when the balancer's ProxyProtocol policy is missing."""
+    with pytest.raises(ssl.SSLEOFError):
+        ask(service, client(), proxy=b"")
+
+    line = service.event("proxy_header_refused")
+    assert "bind a ProxyProtocol policy" in line["reason"]
+
+
+def test_a_header_that_is_forbidden_ends_the_connection(start_service: StartService) -> None:
+    """Otherwise any peer could name itself whoever it likes."""
+    service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
+
+    with pytest.raises(ssl.SSLEOFError):
+        ask(service, client(), proxy=PROXY)
+
+    assert "forbids" in service.event("proxy_header_refused")["reason"]
+
+
+def test_where_it_is_forbidden_the_socket_s_own_address_counts(aws: Aws, start_service: StartService) -> None:
+    service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
+    partner = client()
+    aws.enroll(partner, "direct")
+
+    with connection(service, partner, proxy=b"") as opened:
+        answer = opened.get()
+        port = opened.tls.getsockname()[1]
+
+    assert (answer.document["address"], answer.document["port"]) == ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 40, 100_000], ids=lambda size: f"{size} bytes at a time")
+def test_header_and_client_hello_may_come_in_any_fragments(service: Service, size: int) -> None:
+    """Byte by byte, or glued together in one segment: the handshake goes on."""
+    side, incoming, outgoing = hello(service.trust)
+
+    with socket.create_connection(service.address, timeout=5) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for fragment in fragments(PROXY + outgoing.read(), size):
+            plain.sendall(fragment)
+        while not side.version() or side.cipher() is None:
+            incoming.write(plain.recv(65536))
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+
+    assert side.version() == "TLSv1.3"
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c", b"PROXY TCP4 " + b"1" * 200, b"\x00" * 64],
+    ids=["plain HTTP", "version 2", "a line without end", "nothing sensible"],
+)
+def test_anything_else_is_closed_without_a_word(service: Service, opening: bytes) -> None:
+    with socket.create_connection(service.address, timeout=5) as plain:
+        plain.sendall(opening)
+
+        assert read_to_end(plain) == b""
+
+
+def test_connecting_and_closing_is_no_news(aws: Aws, service: Service) -> None:
+    """Probes of balancers and scanners do that all day: with and without the header, not a line."""
+    partner = client()
+    aws.enroll(partner, "acme")
+    ports = []
+    for opening in (b"", PROXY):
+        with socket.create_connection(service.address, timeout=5) as plain:
+            plain.sendall(opening)
+            ports.append(plain.getsockname()[1])
+
+    answer = ask(service, partner)
+
+    service.event("request", request_id=answer.document["request_id"])
+    assert [line for line in service.events if line.get("peer_port") in ports] == []

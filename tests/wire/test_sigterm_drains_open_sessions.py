@@ -1,0 +1,95 @@
+"""SIGTERM: health says no at once, what is under way is finished, and the process ends with 0."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.contract import Variable
+from tests.certificates import client
+from tests.wire.conftest import StartService
+from tests.wire.stage import PROXY, Aws, Connection, HeldEndpoint, ask, client_context, connection
+
+
+@pytest.fixture
+def held(aws: Aws) -> Iterator[HeldEndpoint]:
+    endpoint = HeldEndpoint(aws.url)
+    yield endpoint
+    endpoint.close()
+
+
+def test_a_request_in_flight_is_answered_and_the_exit_code_is_0(
+    aws: Aws, held: HeldEndpoint, start_service: StartService
+) -> None:
+    """The registry answers only after the service has stopped to accept: the client never notices."""
+    service = start_service(AWS_ENDPOINT_URL_DYNAMODB=held.url)
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    with connection(service, partner) as opened, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(opened.get)
+        assert held.reached.wait(5)
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_until_refusing()
+        held.release.set()
+        answer = asked.result()
+
+    assert (answer.status, answer.document["client"]) == (200, "acme")
+    assert answer.headers["connection"] == "close"
+    assert service.wait() == 0
+
+
+def test_health_says_no_at_once_while_new_connections_are_still_answered(aws: Aws, start_service: StartService) -> None:
+    """The lame-duck time: the balancer needs a few checks to notice."""
+    service = start_service(**{Variable.LAME_DUCK_SECONDS: "1"})
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    service.process.send_signal(signal.SIGTERM)
+    service.event("draining")
+
+    assert service.health() == 503
+    assert ask(service, partner).status == 200
+    assert service.wait() == 0
+
+
+def test_a_handshake_under_way_is_finished_and_its_one_request_answered(aws: Aws, start_service: StartService) -> None:
+    service = start_service()
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    with socket.create_connection(service.address, timeout=5) as plain:
+        plain.sendall(PROXY[:10])
+        ask(service, partner)  # so that the one before is surely accepted
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_until_refusing()
+        late = Connection.over(plain, client_context(service.trust, partner), proxy=PROXY[10:])
+        answer = late.get()
+        late.close()
+
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert service.wait() == 0
+
+
+def test_an_idle_connection_is_closed_with_close_notify(aws: Aws, start_service: StartService) -> None:
+    service = start_service()
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    with connection(service, partner) as opened:
+        opened.get()
+        service.process.send_signal(signal.SIGTERM)
+
+        assert opened.tls.recv(1) == b""  # close_notify; a reset or a bare FIN would raise
+
+    assert service.wait() == 0
+
+
+def test_ctrl_c_ends_it_the_same_way(start_service: StartService) -> None:
+    service = start_service()
+
+    assert service.stop(signal.SIGINT) == 0
