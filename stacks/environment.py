@@ -18,6 +18,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from service.settings import MAX_STOP_SECONDS
 from stacks.errors import DeploymentError
 from stacks.fact_table import Fault, Report, Table
 from stacks.key_lines import locate_keys
@@ -486,6 +487,12 @@ def _ingress_rules(environment: Environment) -> Iterator[_Rule]:
         f"{service.lame_duck_seconds}",
     )
     stop = service.lame_duck_seconds + service.drain_seconds
+    yield _Rule(
+        ("service.drain_seconds", "service.lame_duck_seconds"),
+        stop <= MAX_STOP_SECONDS,
+        f"at most {MAX_STOP_SECONDS} seconds together with lame_duck_seconds",
+        f"{stop}",
+    )
     yield _Rule(
         ("ingress.draining_seconds", "service.lame_duck_seconds", "service.drain_seconds"),
         ingress.draining_seconds <= stop,

@@ -1,0 +1,270 @@
+"""An environment file that is right becomes one value; of one that is wrong every fault is shown at once."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from stacks.environment import (
+    Architecture,
+    Egress,
+    EnvironmentFileError,
+    ExistingNetwork,
+    OwnNetwork,
+    UnknownEnvironmentError,
+    find_environment,
+    load_environment,
+    parse_environment,
+)
+from stacks.fact_table import Fault
+from tests.stacks.environments import (
+    NAMES,
+    ROOT,
+    changed,
+    changed_text,
+    environment,
+    environment_texts,
+    faults,
+    faults_of,
+    with_existing_network,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_file_of_ours_is_right(name: str) -> None:
+    assert environment(name).name == name
+
+
+def test_facts_arrive_as_values() -> None:
+    staging = environment("staging")
+
+    assert staging.network == OwnNetwork(IPv4Network("10.21.0.0/16"), ("us-east-1a", "us-east-1b"), Egress.NAT)
+    assert staging.ingress.partner_cidrs == (IPv4Network("198.51.100.0/24"),)
+    assert staging.ingress.hosted_zone_id is None
+    assert staging.capacity.architecture is Architecture.X86_64
+    assert staging.tags == {"environment": "staging", "project": "mtls-ingress"}
+
+
+def test_a_network_can_be_somebody_elses() -> None:
+    found = parse_environment(with_existing_network(), Path("staging.toml"))
+
+    assert found.network == ExistingNetwork(
+        vpc_id="vpc-0123456789abcdef0",
+        public_subnet_ids=("subnet-0a1b2c3d", "subnet-1a1b2c3d"),
+        private_subnet_ids=("subnet-2a1b2c3d", "subnet-3a1b2c3d"),
+        private_route_table_ids=("rtb-0a1b2c3d",),
+    )
+
+
+def test_staging_and_production_differ_in_facts_alone() -> None:
+    """`diff` shows an operator what differs: same keys, same order, same comments, line for line."""
+    staging, production = ((ROOT / "environments" / f"{name}.toml").read_text() for name in ("staging", "production"))
+
+    assert [_key(line) for line in staging.splitlines()] == [_key(line) for line in production.splitlines()]
+
+
+def _key(line: str) -> str:
+    return line.partition(" = ")[0]
+
+
+# -- every fault, with its place -------------------------------------------------
+
+
+def test_all_faults_are_shown_at_once_by_line() -> None:
+    found = faults(
+        ('account = "111122223333"', "account = 111122223333"),
+        ("draining_seconds = 60", 'draining_seconds = "soon"'),
+        ("workers = 2", "wokers = 2"),
+    )
+
+    assert [(fault.line, fault.key) for fault in found] == [
+        (4, "account"),
+        (20, "ingress.draining_seconds"),
+        (30, "service.workers"),
+        (35, "service.wokers"),
+    ]
+
+
+def test_a_fault_says_line_key_expected_and_found() -> None:
+    text = changed_text(("max_tasks = 4", "max_tasks = 1"))
+
+    with pytest.raises(EnvironmentFileError) as refused:
+        parse_environment(text, Path("environments/staging.toml"))
+
+    assert str(refused.value) == (
+        "environments/staging.toml has 1 fault\n"
+        "  line 32, service.max_tasks: expected a whole number, 2 to 500, found 1"
+    )
+    assert refused.value.exit_code == 5
+
+
+def test_an_unknown_key_is_told_with_the_one_it_may_mean() -> None:
+    (missing, unknown) = faults(("memory_mib", "memory_mb"))
+
+    assert (missing.key, missing.found) == ("service.memory_mib", "nothing: the key is missing")
+    assert (unknown.key, unknown.found) == ("service.memory_mb", "an unknown one (did you mean memory_mib?)")
+
+
+def test_a_missing_table_is_one_fault_and_not_one_for_each_key() -> None:
+    text = changed_text().partition("[registry]")[0]
+
+    assert faults_of(text) == (Fault(None, "registry", "a table", "nothing: the key is missing"),)
+
+
+def test_syntax_is_told_with_its_line() -> None:
+    (fault,) = faults(('name = "staging"', 'name = "staging'))
+
+    assert fault.line == 2
+    assert fault.expected == "TOML"
+
+
+def test_a_key_given_twice_is_told_with_its_line() -> None:
+    (fault,) = faults(("workers = 2", "workers = 2\nworkers = 3"))
+
+    assert fault.line == 36
+    assert "overwrite" in fault.found
+
+
+def test_an_element_of_a_list_is_told_by_index_and_line() -> None:
+    several = 'partner_cidrs = [\n  "198.51.100.0/24",\n  "203.0.113.0/33",\n]'
+
+    (fault,) = faults(('partner_cidrs = ["198.51.100.0/24"]', several))
+
+    assert (fault.line, fault.key, fault.found) == (20, "ingress.partner_cidrs[1]", '"203.0.113.0/33"')
+
+
+def test_a_file_that_is_no_text_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "staging.toml"
+    path.write_bytes(b'name = "staging"\nproject = "\xff"\n')
+
+    with pytest.raises(EnvironmentFileError, match="line 2: expected text in UTF-8, found byte 0xff"):
+        load_environment(path)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFileError, match="expected a readable file, found No such file"):
+        load_environment(tmp_path / "none.toml")
+
+
+# -- single facts ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('name = "staging"', 'name = "Staging"', "name"),
+        ('name = "staging"', 'name = "production"', "name"),
+        ('account = "111122223333"', 'account = "11112222333"', "account"),
+        ('region = "us-east-1"', 'region = "us_east_1"', "region"),
+        ('project = "mtls-ingress"', 'project = "mtls-ingress-of-partners"', "project"),
+        ("[tags]", '[tags]\n"aws:stolen" = "x"', "tags.aws:stolen"),
+        ("[tags]", "[tags]\nnumber = 1", "tags.number"),
+        ('"10.21.0.0/16"', '"10.21.0.1/16"', "network.vpc_cidr"),
+        ('"10.21.0.0/16"', '"10.21.0.0/24"', "network.vpc_cidr"),
+        ('"10.21.0.0/16"', '"8.8.0.0/16"', "network.vpc_cidr"),
+        ('"10.21.0.0/16"', '"172.17.0.0/16"', "network.vpc_cidr"),
+        ('["us-east-1a", "us-east-1b"]', '["us-east-1a"]', "network.zones"),
+        ('["us-east-1a", "us-east-1b"]', '["us-east-1a", "us-east-1a"]', "network.zones[1]"),
+        ('["us-east-1a", "us-east-1b"]', '["us-east-1a", "eu-west-1b"]', "network.zones[1]"),
+        ('egress = "nat"', 'egress = "bridge"', "network.egress"),
+        ('egress = "nat"', 'egress = "existing"', "network.egress"),
+        ('"ingress.staging.example.com"', '"Ingress"', "ingress.host_name"),
+        ('["198.51.100.0/24"]', "[]", "ingress.partner_cidrs"),
+        ('["198.51.100.0/24"]', '["198.51.100.1/24"]', "ingress.partner_cidrs[0]"),
+        ('["198.51.100.0/24"]', '["2001:db8::/32"]', "ingress.partner_cidrs[0]"),
+        ('["198.51.100.0/24"]', '["198.51.100.0/24", "198.51.100.7/32"]', "ingress.partner_cidrs[1]"),
+        ("idle_timeout_seconds = 60", "idle_timeout_seconds = 4001", "ingress.idle_timeout_seconds"),
+        ("idle_timeout_seconds = 60", "idle_timeout_seconds = true", "ingress.idle_timeout_seconds"),
+        ("idle_timeout_seconds = 60", "idle_timeout_seconds = 60.0", "ingress.idle_timeout_seconds"),
+        ("draining_seconds = 60", "draining_seconds = 86", "ingress.draining_seconds"),
+        (
+            "health_check_interval_seconds = 10",
+            "health_check_interval_seconds = 4",
+            "ingress.health_check_interval_seconds",
+        ),
+        (
+            "access_log_interval_minutes = 60",
+            "access_log_interval_minutes = 10",
+            "ingress.access_log_interval_minutes",
+        ),
+        ("[capacity]", 'hosted_zone_id = "example.com"\n\n[capacity]', "ingress.hosted_zone_id"),
+        ('"t3.small"', '"small"', "capacity.instance_type"),
+        ('"t3.small"', '"t4g.small"', "capacity.architecture"),
+        ("min_instances = 2", "min_instances = 6", "capacity.max_instances"),
+        ("max_instances = 5", "max_instances = 4", "capacity.max_instances"),
+        ("tasks = 2", "tasks = 1", "service.tasks"),
+        ("tasks = 2\nmax_tasks = 4", "tasks = 3\nmax_tasks = 2", "service.max_tasks"),
+        ("lame_duck_seconds = 25", "lame_duck_seconds = 19", "service.lame_duck_seconds"),
+        ("drain_seconds = 60\n\n", "drain_seconds = 276\n\n", "service.drain_seconds"),
+        ("retention_days = 90", "retention_days = 100", "logs.retention_days"),
+        ('["ops@example.com"]', '["ops"]', "alarms.emails[0]"),
+        ("deletion_protection = false", 'deletion_protection = "no"', "registry.deletion_protection"),
+    ],
+)
+def test_a_wrong_fact_is_one_fault_at_its_key(old: str, new: str, key: str) -> None:
+    assert [fault.key for fault in faults((old, new))] == [key]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('egress = "existing"', 'egress = "nat"', "network.egress"),
+        ('"vpc-0123456789abcdef0"', '"mine"', "network.vpc_id"),
+        ('"subnet-2a1b2c3d"', '"subnet-0a1b2c3d"', "network.private_subnet_ids"),
+        ("[network]", '[network]\nvpc_cidr = "10.0.0.0/16"', "network.vpc_cidr"),
+    ],
+)
+def test_a_wrong_fact_of_an_existing_network_is_one_fault_at_its_key(old: str, new: str, key: str) -> None:
+    text = with_existing_network().replace(old, new, 1)
+
+    assert [fault.key for fault in faults_of(text)] == [key]
+
+
+def test_only_local_may_end_before_the_load_balancer_noticed() -> None:
+    """Nobody's partner is cut off there, and a tear-down should not take half a minute."""
+    assert environment("local").service.lame_duck_seconds < environment("local").ingress.seconds_until_unhealthy
+
+
+def test_a_rule_over_a_faulty_fact_is_silent() -> None:
+    """One mistake is one fault: what would follow from it is not told as well."""
+    assert [fault.key for fault in faults(("max_tasks = 4", 'max_tasks = "many"'))] == ["service.max_tasks"]
+
+
+def test_arm_instances_are_known_by_their_family() -> None:
+    found = changed(('"t3.small"', '"m7gd.large"'), ('"x86_64"', '"arm64"'))
+
+    assert found.capacity.architecture is Architecture.ARM64
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("us-east-1", "aws"), ("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn")]
+)
+def test_the_partition_follows_from_the_region(region: str, partition: str) -> None:
+    found = parse_environment(changed_text().replace("us-east-1", region), Path("staging.toml"))
+
+    assert found.partition == partition
+
+
+# -- files -----------------------------------------------------------------------------
+
+
+def test_an_unknown_environment_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UnknownEnvironmentError, match=r"'stagin': there are local, production, staging") as refused:
+        find_environment("stagin", ROOT)
+
+    assert refused.value.hint == "did you mean staging"
+    assert refused.value.exit_code == 64
+
+
+def test_a_name_never_leads_out_of_the_directory() -> None:
+    with pytest.raises(UnknownEnvironmentError):
+        find_environment("../environments/staging", ROOT)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(environment_texts())
+def test_a_valid_file_has_no_fault(text: str) -> None:
+    assert faults_of(text, "drawn") == ()
