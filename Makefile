@@ -10,17 +10,20 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help local check format golden lock benchmark clean
+.PHONY: help ready local check format golden lock benchmark clean
 
 help:
 	@echo "make local              the whole ingress on this machine, until Ctrl-C"
 	@echo "make local ARGS=--once  the same, then torn down; exit 0 only if every probe answered as it must"
 	@echo "make check              every check and every test"
 	@echo "make benchmark          figures of this machine (ARGS=--json for one line per figure)"
+	@echo "make ready              set up .venv and nothing else"
 	@echo "make format             put the code into its form"
 	@echo "make golden             render tests/golden anew, to be read in review"
 	@echo "make lock               resolve the dependencies anew and pin them with hashes"
 	@echo "make clean              remove what these commands made"
+
+ready: $(READY)
 
 local: $(READY)
 	@$(BIN)/python scripts/deploy.py --env local $(ARGS)
@@ -75,7 +78,7 @@ $(READY): requirements.lock
 	  echo "error: $(PYTHON) has no venv module; hint: apt-get install python3-venv"; exit 1; } >&2
 	@echo "setting up $(VENV), about a minute the first time" >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
 	@touch $@
 
 # Tools that cannot live beside ours, because they pin other versions of what we use, have an environment each.
@@ -83,5 +86,5 @@ TOOLS := checkov sslyze
 $(TOOLS:%=.venv-%/.ready): .venv-%/.ready: tools/%.lock
 	@echo "setting up .venv-$*" >&2
 	@$(PYTHON) -m venv --clear .venv-$*
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $<
+	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $<
 	@touch $@
