@@ -64,6 +64,10 @@ class Request:
         )
 
 
+Opener = Callable[[str], Target]
+"""How a verb gets at an environment by its name."""
+
+
 def open_target(name: str) -> Target:
     """Load an environment, open its account, which is checked first, and assemble its stacks."""
     operator = open_operator(name)
@@ -81,10 +85,10 @@ def rollout(target: Target, watcher: TerminalWatcher) -> Rollout:
     return Rollout(target, lookout=lookout, watcher=watcher, poller=poller(target))
 
 
-def plan(options: argparse.Namespace, terminal: Terminal) -> int:
+def plan(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
     """Show what a deployment would change."""
     request = Request.of(options)
-    run = rollout(open_target(request.environment), TerminalWatcher(terminal))
+    run = rollout(opener(request.environment), TerminalWatcher(terminal))
     try:
         found = run.prepare(touch_nothing=True)
     finally:
@@ -99,10 +103,10 @@ def plan(options: argparse.Namespace, terminal: Terminal) -> int:
     return ExitCode.DONE
 
 
-def deploy(options: argparse.Namespace, terminal: Terminal) -> int:
+def deploy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
     """Bring AWS to what the templates say."""
     request = Request.of(options)
-    run = rollout(open_target(request.environment), TerminalWatcher(terminal))
+    run = rollout(opener(request.environment), TerminalWatcher(terminal))
     terminal.progress(f"{request.environment}: comparing with AWS")
     try:
         found = run.prepare()
@@ -116,10 +120,10 @@ def deploy(options: argparse.Namespace, terminal: Terminal) -> int:
     return _report(outcome, request, terminal)
 
 
-def status(options: argparse.Namespace, terminal: Terminal) -> int:
+def status(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
     """Show every stack and its outputs."""
     request = Request.of(options)
-    target = open_target(request.environment)
+    target = opener(request.environment)
     client = target.account.client("cloudformation")
     for entry in target.catalog.stacks:
         state = read_stack(client, entry.stack_name)
@@ -137,10 +141,10 @@ def status(options: argparse.Namespace, terminal: Terminal) -> int:
     return ExitCode.DONE
 
 
-def destroy(options: argparse.Namespace, terminal: Terminal) -> int:
+def destroy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
     """Remove every stack."""
     request = Request.of(options)
-    target = open_target(request.environment)
+    target = opener(request.environment)
     run = Teardown(target, watcher=TerminalWatcher(terminal), poller=poller(target))
     names = [stack.name for stack in run.standing_stacks()]
     if names:
@@ -159,9 +163,9 @@ def destroy(options: argparse.Namespace, terminal: Terminal) -> int:
     return _report(outcome, request, terminal)
 
 
-def image(options: argparse.Namespace, terminal: Terminal) -> int:
+def image(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
     """Bring the working tree's image into the repository and say its digest."""
-    target = open_target(environment_name(options))
+    target = opener(environment_name(options))
     terminal.out(push_image(target.account, target.environment, ROOT))
     return ExitCode.DONE
 

@@ -9,8 +9,9 @@ is in the modules beside this one, imported when a verb is known.
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,18 +36,26 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     explicit = _has_verb(arguments)
     if not explicit and not {"-h", "--help"} & set(arguments):
         arguments = ["deploy", *arguments]
-    options = _parser().parse_args(arguments)
-    if options.verb in {"synth", "check"}:
-        from scripts import _template_verbs  # noqa: PLC0415 -- help must not wait for troposphere
+    options = parser().parse_args(arguments)
+    is_walk = not explicit and _terminal.environment_name(options) == "local"
+    if options.verb == "deploy" and options.once and not is_walk:
+        raise _terminal.UsageError("--once is for the local walk", hint="deploy.py --env local --once")
+    if is_walk:
+        from scripts._local_walk import walk  # noqa: PLC0415 -- help must not wait for the embedded cloud
 
-        return _template_verbs.VERBS[options.verb](options, terminal)
-    if options.verb == "deploy" and not explicit and _terminal.environment_name(options) == "local":
-        from scripts import _local_walk  # noqa: PLC0415 -- nor for the embedded cloud
+        return walk(options, terminal)
+    return _verb(options.verb)(options, terminal)
 
-        return _local_walk.walk(options, terminal)
-    from scripts import _stack_verbs  # noqa: PLC0415 -- nor for boto3
 
-    return _stack_verbs.VERBS[options.verb](options, terminal)
+def _verb(name: str) -> Callable[[argparse.Namespace, _terminal.Terminal], int]:
+    """Import what a verb needs, and nothing else."""
+    if name in {"synth", "check"}:
+        from scripts._template_verbs import VERBS as TEMPLATE_VERBS  # noqa: PLC0415 -- help must not wait for it
+
+        return TEMPLATE_VERBS[name]
+    from scripts._stack_verbs import VERBS as STACK_VERBS  # noqa: PLC0415 -- nor for boto3
+
+    return STACK_VERBS[name]
 
 
 def _has_verb(arguments: Sequence[str]) -> bool:
@@ -55,10 +64,11 @@ def _has_verb(arguments: Sequence[str]) -> bool:
     return any(word in _VERBS and prior not in {"-e", "--env"} for prior, word in zip(before, arguments, strict=False))
 
 
-def _parser() -> _terminal.Parser:
+def parser() -> _terminal.Parser:
+    """Describe the command line."""
     common = _terminal.common_options()
-    parser = _terminal.Parser(prog="deploy.py", description="Deploy an environment of mtls-ingress.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    whole = _terminal.Parser(prog="deploy.py", description="Deploy an environment of mtls-ingress.", parents=[common])
+    verbs = whole.add_subparsers(dest="verb", metavar="VERB", required=True)
     parsers = {
         name: verbs.add_parser(name, help=text, description=text, parents=[common]) for name, text in _VERBS.items()
     }
@@ -83,7 +93,7 @@ def _parser() -> _terminal.Parser:
         "--once", action="store_true", help="with --env local and no verb: tear down again after the probes"
     )
     parsers["image"].add_argument("step", choices=("push",), help="what to do with the image")
-    return parser
+    return whole
 
 
 if __name__ == "__main__":

@@ -68,6 +68,13 @@ def topics(display_name: str = "alarms") -> StackEntry:
     return entry("topics", resources, outputs={"TopicArn": {"Ref": "Topic"}})
 
 
+def broken_topics() -> StackEntry:
+    """A stack whose log group's name is taken already."""
+    group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/taken"}}
+    made = topics()
+    return entry("topics", {**made.template["Resources"], "Group": group}, outputs={"TopicArn": {"Ref": "Topic"}})
+
+
 def alarms(**settings: Any) -> StackEntry:  # noqa: ANN401 -- a template's values
     """A stack that takes the topic."""
     properties = {

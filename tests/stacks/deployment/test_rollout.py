@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from stacks.catalog import StackEntry
 from stacks.deployment.account import Account, LocalEndpoint, open_account
 from stacks.deployment.events import StackEvent
 from stacks.deployment.outcome import EnvironmentOutcome, Result
 from stacks.deployment.plan import Outlook
 from stacks.deployment.readiness import Readiness
 from stacks.local_cloud.cloud import LocalCloud
-from tests.stacks.deployment.small import IMAGE, LOCAL, Notes, Small, alarms, entry, logs, service, topics
+from tests.stacks.deployment.small import IMAGE, LOCAL, Notes, Small, alarms, broken_topics, logs, service, topics
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +124,6 @@ def test_a_change_is_made_in_place(small: Small) -> None:
 
 
 # -- failing ----------------------------------------------------------------------
-
-
-def broken_topics() -> StackEntry:
-    """A stack whose log group's name is taken already."""
-    group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/taken"}}
-    made = topics()
-    return entry("topics", {**made.template["Resources"], "Group": group}, outputs={"TopicArn": {"Ref": "Topic"}})
 
 
 @pytest.fixture
