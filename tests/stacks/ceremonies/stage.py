@@ -37,7 +37,7 @@ class Caller:
     def client(self, service: str) -> Any:  # noqa: ANN401 -- as boto3's
         """Get the client of a service; the same one each time."""
         if service not in self._clients:
-            self._clients[service] = client = _session().client(service, region_name=self._region)
+            self._clients[service] = client = session().client(service, region_name=self._region)
             client.meta.events.register("provide-client-params.*.*", self._note)
         return self._clients[service]
 
@@ -57,8 +57,8 @@ class Caller:
 
 
 @functools.cache
-def _session() -> Any:  # noqa: ANN401 -- boto3's clients are made at run time
-    # One for all tests: it keeps the service descriptions it has read.
+def session() -> Any:  # noqa: ANN401 -- boto3's clients are made at run time
+    """Share one session among all tests: it keeps the service descriptions it has read."""
     return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106 -- of no account
 
 
