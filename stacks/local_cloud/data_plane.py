@@ -36,8 +36,7 @@ from stacks.naming import image_tree_digest
 
 _SETTLED_SECONDS: Final = 2.0
 """Between sweeps while nothing is under way; a call that changes something wakes us at once."""
-_MOVING_SECONDS: Final = 0.25
-_BREATH_SECONDS: Final = 0.05
+_BREATH_SECONDS: Final = 0.02
 """Between sweeps in any case."""
 _STOP_SECONDS: Final = 10.0
 """For all tasks to end on SIGTERM when the data plane stops; then they are killed."""
@@ -60,6 +59,8 @@ class PlaneOptions:
     pace: RestartPace = field(default_factory=RestartPace)
     second: float = 1.0
     """How long a second the load balancer was told really lasts; tests make it shorter."""
+    moving_seconds: float = 0.25
+    """Between sweeps while something is under way."""
     image_digest: Callable[[Path], str] = image_tree_digest
 
 
@@ -87,6 +88,7 @@ class DataPlane:
         options = options or PlaneOptions()
         self._client = client
         self._report = options.report
+        self._moving_seconds = options.moving_seconds
         self._ledger = Ledger()
         self._addresses = AddressPool()
         self._balancer = Balancer(self._addresses, options.report, second=options.second)
@@ -178,7 +180,7 @@ class DataPlane:
             self._ledger.changed.clear()
             self._sweep_safely()
             is_quiet = self._scheduler.is_settled and not self._last_fault
-            self._ledger.changed.wait(_SETTLED_SECONDS if is_quiet else _MOVING_SECONDS)
+            self._ledger.changed.wait(_SETTLED_SECONDS if is_quiet else self._moving_seconds)
             self._stopping.wait(_BREATH_SECONDS)
 
     def _sweep_safely(self) -> None:
