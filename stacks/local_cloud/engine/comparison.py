@@ -126,12 +126,11 @@ class _Walk:
         }
 
     def _modified(self, state: ResourceState, declared: ResourceDeclaration) -> dict[str, Any] | None:
+        faults_before = len(self._found.faults)
         after, shown = self._resolved(declared)
         schema = self._workshop.schema(declared.type)
-        try:
-            decide_way(self._workshop.row(declared.type), schema, state.properties, after)
-        except ResourceFailedError as error:
-            self._found.faults.append(f"{error} (resource {declared.logical_id})")
+        if len(self._found.faults) == faults_before:
+            self._check_way(state, declared, after)
         found = list(differences(state.properties, after))
         details = [self._detail(state, declared, difference, (schema, shown)) for difference in found]
         details += _other_details(state.declaration, declared)
@@ -155,6 +154,14 @@ class _Walk:
             "AfterContext": _context(declared, shown),
             **({"PolicyAction": f"ReplaceAnd{declared.update_replace_policy}"} if replacement != "False" else {}),
         }
+
+    def _check_way(self, state: ResourceState, declared: ResourceDeclaration, after: Mapping[str, Any]) -> None:
+        """Note now what the execution would stumble over: a property that can neither be set nor replaced."""
+        row, schema = self._workshop.row(declared.type), self._workshop.schema(declared.type)
+        try:
+            decide_way(row, schema, state.properties, after)
+        except ResourceFailedError as error:
+            self._found.faults.append(f"{error} (resource {declared.logical_id})")
 
     def _tags_differ(self) -> bool:
         return self._stack.intention is not None and self._stack.intention.tags != self._intention.tags

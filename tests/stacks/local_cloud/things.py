@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -23,6 +23,8 @@ Json: TypeAlias = Any
 """Templates, and what the API answers, are JSON; boto3 and the engine check their shapes."""
 
 THING = "Test::Thing"
+OTHER = "Test::Other"
+"""A second type of the same making."""
 SCHEMA: dict[str, Any] = {
     "typeName": THING,
     "properties": {
@@ -237,7 +239,9 @@ class Hand:
 def things_cloud(**options: Json) -> Iterator[Hand]:
     """An embedded cloud that makes things and nothing else."""
     shelf = Shelf()
-    with LocalCloud(rows={THING: shelf.row()}, schemas={THING: SCHEMA}, **options) as cloud:
+    rows = {name: replace(shelf.row(), type=name) for name in (THING, OTHER)}
+    schemas = {name: {**SCHEMA, "typeName": name} for name in (THING, OTHER)}
+    with LocalCloud(rows=rows, schemas=schemas, **options) as cloud:
         yield Hand(cloud, shelf)
 
 
