@@ -1,0 +1,160 @@
+"""What holds for each template of each environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from stacks.catalog import assemble
+from stacks.environment import parse_environment
+from stacks.rules.linter import lint
+from tests.stacks.environments import NAMES, ROOT, catalog, environment_texts, with_existing_network
+
+GOLDEN = ROOT / "tests" / "golden"
+STATEFUL = {
+    "AWS::DynamoDB::Table",
+    "AWS::ECR::Repository",
+    "AWS::KMS::Key",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+}
+BODY_LIMIT_BYTES = 51_200
+"""Of a template handed over as text (CloudFormation quotas)."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
+    """A difference here is a difference in AWS: read it, then `make golden`."""
+    rendered = {f"{entry.name}.json": entry.body for entry in catalog(name).stacks}
+    reviewed = {path.name: path.read_text(encoding="utf-8") for path in (GOLDEN / name).iterdir()}
+
+    assert rendered == reviewed
+
+
+def test_another_process_renders_the_same_bytes() -> None:
+    """Nothing follows the order of a set or of a hash."""
+    script = (
+        "from tests.stacks.environments import catalog\n"
+        "import hashlib\n"
+        "print(hashlib.sha256(''.join(entry.body for entry in catalog('production').stacks).encode()).hexdigest())\n"
+    )
+
+    digests = {
+        subprocess.run(  # noqa: S603  this interpreter, with a script of ours
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_linter_finds_nothing(name: str) -> None:
+    bodies = {entry.name: entry.body for entry in catalog(name).stacks}
+
+    assert lint(bodies, region=catalog(name).environment.region) == []
+
+
+def test_the_linter_finds_nothing_in_somebody_elses_network() -> None:
+    environment = parse_environment(with_existing_network(), Path("staging.toml"))
+    linted_already = {entry.body for entry in catalog("staging").stacks}
+    entries = [entry for entry in assemble(environment).stacks if entry.body not in linted_already]
+
+    assert {entry.name for entry in entries} == {"certificate_store", "ingress", "capacity"}
+    assert lint({entry.name: entry.body for entry in entries}, region=environment.region) == []
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(environment_texts())
+def test_any_valid_environment_renders_and_joins(text: str) -> None:
+    environment = parse_environment(text, Path("drawn.toml"))
+
+    entries = assemble(environment).stacks
+
+    seen: set[str] = set()
+    for entry in entries:
+        assert entry.needs <= seen
+        assert len(entry.body.encode()) < BODY_LIMIT_BYTES
+        seen.add(entry.name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_holds_state_is_kept(name: str) -> None:
+    """Kept when its stack goes, and yet removed after a failed first creation (U2)."""
+    resources = [resource for _, resource in _resources(name) if resource["Type"] in STATEFUL]
+
+    assert {resource["Type"] for resource in resources} == STATEFUL
+    assert {resource.get("DeletionPolicy") for resource in resources} == {"RetainExceptOnCreate"}
+    assert {resource.get("UpdateReplacePolicy") for resource in resources} == {"Retain"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_exported_and_nothing_is_decided_in_aws(name: str) -> None:
+    for entry in catalog(name).stacks:
+        assert "Fn::ImportValue" not in entry.body
+        assert '"Export"' not in entry.body
+        assert "Conditions" not in entry.template
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_policy_says_whom_it_is_not_for(name: str) -> None:
+    """NotPrincipal needs every session's ARN and always denies who has a permissions boundary (K1)."""
+    assert "NotPrincipal" not in "".join(entry.body for entry in catalog(name).stacks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_denial_has_a_condition(name: str) -> None:
+    """Without one it would shut out those who must repair it."""
+    denials = [
+        statement
+        for statement in _statements([entry.template for entry in catalog(name).stacks])
+        if statement["Effect"] == "Deny"
+    ]
+
+    assert denials
+    assert all(statement["Condition"] for statement in denials)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_security_group_rule_says_what_it_is_for(name: str) -> None:
+    rules = [
+        resource["Properties"]
+        for _, resource in _resources(name)
+        if resource["Type"] in {"AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress"}
+    ]
+    for _, resource in _resources(name):
+        if resource["Type"] == "AWS::EC2::SecurityGroup":
+            rules += resource["Properties"].get("SecurityGroupIngress", [])
+            rules += resource["Properties"]["SecurityGroupEgress"]
+
+    assert all(rule["Description"] for rule in rules)
+
+
+def _resources(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for entry in catalog(name).stacks:
+        yield from entry.template["Resources"].items()
+
+
+def _statements(value: object) -> Iterator[Mapping[str, Any]]:
+    """Find every statement of every policy, wherever it lies."""
+    match value:
+        case dict():
+            if {"Effect", "Action"} <= set(value):
+                yield value
+            for inner in value.values():
+                yield from _statements(inner)
+        case list():
+            for inner in value:
+                yield from _statements(inner)
