@@ -74,6 +74,16 @@ def open_target(name: str) -> Target:
     return Target(operator.environment, assemble(operator.environment), operator.account)
 
 
+def open_checked_target(name: str) -> Target:
+    """Open an environment for changing it: its templates are checked first; the embedded cloud is strict by itself."""
+    target = open_target(name)
+    if name != LOCAL:
+        from scripts._check_verb import refuse_problems  # noqa: PLC0415 -- only here is the linter waited for
+
+        refuse_problems(target.environment, target.catalog)
+    return target
+
+
 def poller(target: Target) -> Poller:
     """Choose the pace: the embedded cloud answers at once."""
     return Poller(WallClock(), LOCAL_PACE if target.environment.name == LOCAL else AWS_PACE)
@@ -103,7 +113,7 @@ def plan(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = op
     return ExitCode.DONE
 
 
-def deploy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
+def deploy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_checked_target) -> int:
     """Bring AWS to what the templates say."""
     request = Request.of(options)
     run = rollout(opener(request.environment), TerminalWatcher(terminal))

@@ -29,7 +29,7 @@ class TerminalWatcher:
 
         Args:
             terminal: Where to write.
-            is_brief: Leave out resources that went well; for the local walk, where a stack takes a second.
+            is_brief: Leave out resources that went well and stacks that stay as they are; for the local walk.
         """
         self._terminal = terminal
         self._is_brief = is_brief
@@ -55,7 +55,7 @@ class TerminalWatcher:
     def finished(self, outcome: StackOutcome) -> None:
         """Tell how a stack ended."""
         self._now(outcome.name, None)
-        if outcome.result is Result.ABSENT:
+        if outcome.result is Result.ABSENT or (self._is_brief and outcome.result is Result.UNCHANGED):
             return
         line = f"{outcome.name}: {outcome.result}"
         if outcome.message:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts._template_verbs import DirectoryNotOursError, write_templates
+from scripts._synth_verb import DirectoryNotOursError, write_templates
 from scripts._terminal import UsageError
 
 BODIES = {"network": '{"Resources": {}}', "identity": "{}"}

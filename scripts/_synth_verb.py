@@ -1,5 +1,5 @@
 """
-The verbs of `deploy.py` that need no account: synth and check.
+The verb `synth`: render every template into a directory, with neither account nor network.
 """
 
 from __future__ import annotations
@@ -7,9 +7,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from scripts._terminal import ROOT, ExitCode, Terminal, UsageError, environment_name
 from stacks.catalog import assemble
@@ -73,6 +72,3 @@ def _write_whole(bodies: Mapping[str, str], directory: Path) -> None:
         beside.replace(directory)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = {"synth": synth}

@@ -1,0 +1,82 @@
+"""`check` names every mistake on a line of its own, for people or for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts import deploy
+from scripts._check_verb import ProblemsFoundError, refuse_problems
+from scripts._synth_verb import write_templates
+from scripts._terminal import Terminal, run
+from stacks.catalog import Catalog, assemble
+from tests.stacks.deployment.small import LOCAL, topics
+
+CATALOG = assemble(LOCAL)
+
+
+def checked(*words: str) -> tuple[int, list[str], str]:
+    out, err = io.StringIO(), io.StringIO()
+    terminal = Terminal(out=out, err=err, stdin=io.StringIO(), variables={})
+    code = run(deploy.main, ["check", "--env", "local", *words], terminal)
+    return code, out.getvalue().splitlines(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Templates as rendered, and one with a property nobody knows."""
+    bodies = {"images": CATALOG["images"].body}
+    template = json.loads(bodies["images"])
+    logical_id = next(iter(template["Resources"]))
+    template["Resources"][logical_id]["Properties"]["Colour"] = "blue"
+    directory = tmp_path_factory.mktemp("templates") / "out"
+    write_templates({"images": json.dumps(template)}, directory)
+    return directory
+
+
+def test_a_mistake_is_a_line_and_exit_5(mistaken: Path) -> None:
+    code, lines, err = checked("--templates", str(mistaken))
+
+    assert code == 5
+    assert any(line.startswith("images.") and "Colour" in line and "cfn-lint:E" in line for line in lines)
+    assert err.startswith("local: 1 templates, ")
+
+
+def test_for_programs_each_is_a_record_and_the_result_comes_last(mistaken: Path) -> None:
+    code, lines, _ = checked("--templates", str(mistaken), "--output", "ndjson")
+
+    *problems, result = map(json.loads, lines)
+    assert code == 5
+    assert {problem["type"] for problem in problems} == {"problem"}
+    assert {"requirement", "stack", "logical_id", "message"} <= problems[0].keys()
+    assert result == {"type": "result", "status": "problems", "problems": len(problems), "exit_code": 5}
+
+
+def test_a_file_of_no_stack_is_misuse(tmp_path: Path) -> None:
+    (tmp_path / "kitchen.json").write_text("{}", encoding="utf-8")
+
+    code, _, err = checked("--templates", str(tmp_path))
+
+    assert code == 64
+    assert "kitchen.json is no stack of ours" in err
+
+
+def test_a_directory_without_templates_is_misuse(tmp_path: Path) -> None:
+    code, _, err = checked("--templates", str(tmp_path / "nowhere"))
+
+    assert code == 64
+    assert "there is no template in it" in err
+
+
+def test_a_deployment_with_mistakes_stops_before_aws_is_asked() -> None:
+    entry = topics()
+    wrong = replace(entry, body=entry.body.replace("DisplayName", "DisplayNamme"))
+
+    with pytest.raises(ProblemsFoundError, match="DisplayNamme") as refused:
+        refuse_problems(LOCAL, Catalog(LOCAL, (wrong,)))
+
+    assert refused.value.exit_code == 5
