@@ -50,7 +50,7 @@ from stacks import naming
 from stacks.environment import Environment, OwnNetwork
 from stacks.naming import Output
 from stacks.permissions import PolicyDocument, Statement, allow, deny, policy, service
-from stacks.templates.encryption import encryption_key
+from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.log_delivery import LOAD_BALANCER_LOG_PREFIX, load_balancer_log_principals
 from stacks.templates.retention import RETAINED
@@ -64,13 +64,12 @@ def build(environment: Environment) -> Template:
     """Build the template of the certificate store."""
     template = begin(environment, "the server's certificate and key, and the logs of access")
     store = _Store.of(environment)
-    key = encryption_key(
-        template,
-        environment,
-        "certificate_store",
-        "The server's private key in its bucket",
-        _deny_others_the_key(store),
+    key = template.add_resource(
+        encryption_key(
+            environment, "CertificateKey", "The server's private key in its bucket", _deny_others_the_key(store)
+        )
     )
+    template.add_resource(alias(environment, "CertificateKeyAlias", key, stack="certificate_store"))
     log_bucket = template.add_resource(_closed_and_versioned(_log_bucket(environment)))
     log_bucket_policy = template.add_resource(_log_bucket_policy(environment, store, log_bucket))
     bucket = template.add_resource(_closed_and_versioned(_certificate_bucket(environment, key, log_bucket_policy)))

@@ -23,7 +23,7 @@ from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
 from stacks.permissions import allow, policy
-from stacks.templates.encryption import encryption_key
+from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.retention import RETAINED
 
@@ -31,7 +31,8 @@ from stacks.templates.retention import RETAINED
 def build(environment: Environment) -> Template:
     """Build the template of the client registry."""
     template = begin(environment, "the enrolled clients")
-    key = encryption_key(template, environment, "client_registry", "The client registry")
+    key = template.add_resource(encryption_key(environment, "ClientRegistryKey", "The client registry"))
+    template.add_resource(alias(environment, "ClientRegistryKeyAlias", key, stack="client_registry"))
     table = template.add_resource(_table(environment, key))
     template.add_resource(_task_policy(template, environment, table, key))
     offer(template, Output.CLIENT_REGISTRY_TABLE_NAME, Ref(table))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from awacs.aws import Action
-from troposphere import Ref, Template
+from troposphere import Ref
 from troposphere.kms import Alias, Key
 
 from stacks import naming
@@ -12,27 +12,24 @@ from stacks.permissions import Statement, account, allow, policy
 from stacks.templates.retention import RETAINED
 
 
-def encryption_key(
-    template: Template, environment: Environment, stack: str, description: str, *statements: Statement
-) -> Key:
+def encryption_key(environment: Environment, title: str, description: str, *statements: Statement) -> Key:
     """
-    Add a stack's key `EncryptionKey` and its alias.
+    Describe a key.
 
-    The account itself may always manage the key, or a mistake in the other
+    The account itself may always manage it, or a mistake in the other
     statements would leave a key that nobody can manage (KMS guide, key policies).
     """
     manage = allow("ManagedByTheAccount", [Action("kms", "*")], "*", to=account(environment))
-    key = template.add_resource(
-        Key(
-            "EncryptionKey",
-            Description=description,
-            EnableKeyRotation=True,
-            PendingWindowInDays=30,
-            KeyPolicy=policy(manage, *statements),
-            **RETAINED,
-        )
+    return Key(
+        title,
+        Description=description,
+        EnableKeyRotation=True,
+        PendingWindowInDays=30,
+        KeyPolicy=policy(manage, *statements),
+        **RETAINED,
     )
-    template.add_resource(
-        Alias("EncryptionKeyAlias", AliasName=naming.key_alias(environment, stack), TargetKeyId=Ref(key))
-    )
-    return key
+
+
+def alias(environment: Environment, title: str, key: Key, *, stack: str) -> Alias:
+    """Describe the name a stack's key is found by."""
+    return Alias(title, AliasName=naming.key_alias(environment, stack), TargetKeyId=Ref(key))

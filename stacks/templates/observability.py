@@ -14,8 +14,9 @@ from typing import Final
 
 from awacs import kms, sns
 from awacs.aws import Action, ArnLike, Bool, StringEquals
-from troposphere import Ref, Sub, Template
+from troposphere import GetAtt, Ref, Sub, Template
 from troposphere.cloudwatch import Alarm, Dashboard, MetricDimension
+from troposphere.kms import Key
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
 
@@ -23,7 +24,7 @@ from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
 from stacks.permissions import Statement, allow, arn, deny, policy, service
-from stacks.templates.encryption import encryption_key
+from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.retention import RETAINED
 
@@ -33,21 +34,24 @@ _MINUTE: Final = 60
 def build(environment: Environment) -> Template:
     """Build the template of log, alarms and dashboard."""
     template = begin(environment, "what is watched")
-    key = encryption_key(
-        template, environment, "observability", "The service's log and its alarms", *_service_grants(environment)
+    key = template.add_resource(
+        encryption_key(
+            environment, "ObservabilityKey", "The service's log and its alarms", *_service_grants(environment)
+        )
     )
+    template.add_resource(alias(environment, "ObservabilityKeyAlias", key, stack="observability"))
     log_group = template.add_resource(
         LogGroup(
             "ServiceLogGroup",
             LogGroupName=naming.service_log_group(environment),
             RetentionInDays=environment.logs.retention_days,
-            KmsKeyId=key.get_att("Arn"),
+            KmsKeyId=GetAtt(key, "Arn"),
             **RETAINED,
         )
     )
     for counter in _COUNTERS:
         template.add_resource(_metric_filter(environment, counter, log_group))
-    topic = _topic(template, environment)
+    topic = _topic(template, environment, key)
     watches = _watches(environment)
     for watch in watches:
         template.add_resource(_alarm(template, environment, watch, topic))
@@ -131,9 +135,9 @@ def _metric_filter(environment: Environment, counter: _Counter, log_group: LogGr
 # -- whom alarms reach -------------------------------------------------------------
 
 
-def _topic(template: Template, environment: Environment) -> Topic:
+def _topic(template: Template, environment: Environment, key: Key) -> Topic:
     topic = template.add_resource(
-        Topic("AlarmTopic", TopicName=naming.topic_name(environment), KmsMasterKeyId=Ref("EncryptionKey"))
+        Topic("AlarmTopic", TopicName=naming.topic_name(environment), KmsMasterKeyId=Ref(key))
     )
     template.add_resource(
         TopicPolicy(

@@ -21,9 +21,9 @@ def resource(catalog: Catalog, stack: str, logical_id: str) -> Mapping[str, Any]
 
 
 def of_type(catalog: Catalog, resource_type: str) -> dict[str, Mapping[str, Any]]:
-    """Give the properties of every resource of a type, by logical id."""
+    """Give the properties of every resource of a type, by stack and logical id."""
     return {
-        logical_id: found.get("Properties", {})
+        f"{entry.name}.{logical_id}": found.get("Properties", {})
         for entry in catalog.stacks
         for logical_id, found in entry.template["Resources"].items()
         if found["Type"] == resource_type

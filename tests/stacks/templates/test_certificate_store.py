@@ -1,0 +1,299 @@
+"""Two locks hold the private key, and neither shuts out those who must repair them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.contract import CHAIN_KEY, MANIFEST_KEY, PENDING_PRIVATE_KEY_KEY, PRIVATE_KEY_KEY
+from stacks.catalog import assemble
+from stacks.environment import parse_environment
+from stacks.naming import certificate_bucket, role_arn
+from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network
+from tests.stacks.templates.denials import denied_by
+from tests.stacks.templates.reading import listed, of_type, properties, statements
+
+ENDPOINT = "{'Ref': 'S3EndpointId'}"
+"""The endpoint's id, as the judge of denials sees what is not resolved yet."""
+KEY_ARN = "{'Fn::GetAtt': ['CertificateKey', 'Arn']}"
+OURS = {"task", "certificate-admin"}
+
+
+def principals(name: str) -> dict[str, str]:
+    facts = environment(name)
+    ours = {kind: role_arn(facts, kind) for kind in ("task", "execution", "instance", "certificate-admin")}
+    account = f"arn:aws:iam::{facts.account}"
+    return ours | {
+        "deployer": f"{account}:role/deploy",
+        "administrator": f"{account}:role/administrator",
+        "user": f"{account}:user/somebody",
+        "root": f"{account}:root",
+        "other account": "arn:aws:iam::999999999999:role/mtls-ingress-staging-task",
+        "other environment": f"{account}:role/mtls-ingress-other-task",
+        "longer name": role_arn(facts, "task") + "-2",
+    }
+
+
+def request(principal: str, **changes: str) -> dict[str, str]:
+    """Describe a request as it should be, but for one thing."""
+    good = {
+        "aws:PrincipalArn": principal,
+        "aws:SecureTransport": "true",
+        "s3:TlsVersion": "1.3",
+        "s3:authType": "REST-HEADER",
+        "s3:signatureversion": "AWS4-HMAC-SHA256",
+        "aws:SourceVpce": ENDPOINT,
+    }
+    return {**good, **{name.replace("__", ":"): value for name, value in changes.items()}}
+
+
+def bucket_policy(name: str) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = properties(catalog(name), "certificate_store", "CertificateBucketPolicy")[
+        "PolicyDocument"
+    ]
+    return document
+
+
+def address(name: str, key: str) -> str:
+    return f"arn:aws:s3:::{certificate_bucket(environment(name))}/{key}"
+
+
+def judge(name: str, action: str, key: str, context: Mapping[str, str]) -> set[str]:
+    return denied_by(bucket_policy(name), action, address(name, key), context)
+
+
+# -- the bucket's lock -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAcl"])
+@pytest.mark.parametrize("key", [CHAIN_KEY, PRIVATE_KEY_KEY, PENDING_PRIVATE_KEY_KEY])
+def test_two_roles_read_key_objects_and_nobody_else(action: str, key: str) -> None:
+    """An administrator of the account is nobody here, and so is its root (K4)."""
+    readers = {who for who, arn in principals("staging").items() if not judge("staging", action, key, request(arn))}
+
+    assert readers == OURS
+
+
+@pytest.mark.parametrize(
+    "action", ["s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:RestoreObject"]
+)
+@pytest.mark.parametrize("key", [PRIVATE_KEY_KEY, MANIFEST_KEY])
+def test_one_role_writes(action: str, key: str) -> None:
+    writers = {who for who, arn in principals("staging").items() if not judge("staging", action, key, request(arn))}
+
+    assert writers == {"certificate-admin"}
+
+
+def test_the_manifest_is_open_to_whom_the_account_lets_read_it() -> None:
+    assert not judge("staging", "s3:GetObject", MANIFEST_KEY, request(principals("staging")["deployer"]))
+
+
+@pytest.mark.parametrize(
+    "action", ["s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:PutEncryptionConfiguration"]
+)
+def test_whoever_repairs_the_bucket_is_not_shut_out(action: str) -> None:
+    """Denying these has locked out whole teams, their pipelines included (K3)."""
+    bucket = address("staging", "").removesuffix("/")
+
+    assert not denied_by(bucket_policy("staging"), action, bucket, request(principals("staging")["deployer"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "statement"),
+    [
+        ("aws__SecureTransport", "false", "OnlyOverTls"),
+        ("s3__TlsVersion", "1.1", "OnlyOverTls12OrNewer"),
+        ("s3__authType", "REST-QUERY-STRING", "NoPresignedAddress"),
+        ("s3__signatureversion", "AWS", "OnlySignatureVersion4"),
+        ("aws__SourceVpce", "vpce-of-somebody-else", "TaskOnlyThroughTheEndpoint"),
+    ],
+)
+def test_even_the_task_is_denied(change: str, value: str, statement: str) -> None:
+    task = principals("staging")["task"]
+
+    found = judge("staging", "s3:GetObject", PRIVATE_KEY_KEY, request(task, **{change: value}))
+
+    assert found == {statement}
+
+
+def test_the_task_is_denied_from_outside_any_endpoint() -> None:
+    context = request(principals("staging")["task"])
+    del context["aws:SourceVpce"]
+
+    assert judge("staging", "s3:GetObject", CHAIN_KEY, context) == {"TaskOnlyThroughTheEndpoint"}
+
+
+def test_somebody_elses_network_has_no_endpoint_to_pin() -> None:
+    """There the operator may pin it himself: which endpoints the VPC has is not ours to know."""
+    found = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
+
+    document = properties(found, "certificate_store", "CertificateBucketPolicy")["PolicyDocument"]
+    assert "TaskOnlyThroughTheEndpoint" not in statements(document)
+    assert "S3EndpointId" not in found["certificate_store"].template.get("Parameters", {})
+
+
+# -- encryption --------------------------------------------------------------------
+
+ENCRYPTION = "s3:x-amz-server-side-encryption"
+KEY_ID = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+
+
+@pytest.mark.parametrize(
+    ("asked", "statements_denying"),
+    [
+        ({}, set()),
+        ({ENCRYPTION: "aws:kms"}, set()),
+        ({ENCRYPTION: "aws:kms", KEY_ID: KEY_ARN}, set()),
+        ({ENCRYPTION: "aws:kms", KEY_ID: "arn:aws:kms:us-east-1:1:key/other"}, {"OnlyEncryptedWithOurKey"}),
+        ({ENCRYPTION: "AES256"}, {"OnlyEncryptedByKms"}),
+    ],
+)
+def test_an_upload_has_the_buckets_encryption_or_none_of_its_own(
+    asked: dict[str, str], statements_denying: set[str]
+) -> None:
+    """A negated condition holds for an absent key too: without its Null every plain upload would be denied (K9)."""
+    context = request(principals("staging")["certificate-admin"]) | asked
+
+    assert judge("staging", "s3:PutObject", PRIVATE_KEY_KEY, context) == statements_denying
+
+
+def test_the_manifest_may_have_s3s_own_encryption() -> None:
+    context = request(principals("staging")["certificate-admin"]) | {ENCRYPTION: "AES256"}
+
+    assert not judge("staging", "s3:PutObject", MANIFEST_KEY, context)
+
+
+def test_the_bucket_encrypts_with_our_key_by_its_arn() -> None:
+    (rule,) = properties(catalog(), "certificate_store", "CertificateBucket")["BucketEncryption"][
+        "ServerSideEncryptionConfiguration"
+    ]
+
+    assert rule["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": {"Fn::GetAtt": ["CertificateKey", "Arn"]},
+    }
+    assert rule["BucketKeyEnabled"] is True
+    assert rule["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+
+
+# -- the key's lock ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom"])
+def test_two_roles_use_the_key_and_nobody_else(action: str) -> None:
+    policy = properties(catalog(), "certificate_store", "CertificateKey")["KeyPolicy"]
+
+    users = {
+        who
+        for who, arn in principals("staging").items()
+        if not denied_by(policy, action, "*", {"aws:PrincipalArn": arn})
+    }
+
+    assert users == OURS
+
+
+@pytest.mark.parametrize("action", ["kms:PutKeyPolicy", "kms:DescribeKey", "kms:ScheduleKeyDeletion"])
+def test_the_key_can_always_be_managed(action: str) -> None:
+    policy = properties(catalog(), "certificate_store", "CertificateKey")["KeyPolicy"]
+    root = principals("staging")["root"]
+
+    assert not denied_by(policy, action, "*", {"aws:PrincipalArn": root})
+    assert statements(policy)["ManagedByTheAccount"]["Principal"] == {"AWS": root}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_key_is_rotated_and_can_be_saved_from_deletion_for_a_month(name: str) -> None:
+    keys = of_type(catalog(name), "AWS::KMS::Key")
+
+    assert len(of_type(catalog(name), "AWS::KMS::Alias")) == 3
+    assert all(key["EnableKeyRotation"] is True and key["PendingWindowInDays"] == 30 for key in keys.values())
+
+
+# -- grants ---------------------------------------------------------------------------
+
+
+def test_the_task_reads_manifest_and_pair_and_lists_nothing() -> None:
+    policy = properties(catalog(), "certificate_store", "TaskReadsCertificate")
+    found = statements(policy["PolicyDocument"])
+
+    assert policy["Roles"] == [{"Ref": "TaskRoleName"}]
+    assert listed(found["ReadManifest"]["Resource"]) == [address("staging", MANIFEST_KEY)]
+    assert listed(found["ReadPair"]["Resource"]) == [address("staging", key) for key in (CHAIN_KEY, PRIVATE_KEY_KEY)]
+    assert found["DecryptThroughS3"]["Condition"] == {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}
+    assert {action for statement in found.values() for action in statement["Action"]} == {
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "kms:Decrypt",
+    }
+
+
+def test_the_certificates_keeper_may_what_the_ceremonies_do() -> None:
+    policy = properties(catalog(), "certificate_store", "CertificateAdminKeepsCertificate")
+    found = statements(policy["PolicyDocument"])
+
+    assert policy["Roles"] == [{"Ref": "CertificateAdminRoleName"}]
+    assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"} <= set(found["KeepObjects"]["Action"])
+    assert set(found["EncryptAndDecryptThroughS3"]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+# -- both buckets -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bucket", ["CertificateBucket", "LogBucket"])
+def test_a_bucket_is_closed_owned_and_versioned(bucket: str) -> None:
+    found = properties(catalog(), "certificate_store", bucket)
+
+    assert set(found["PublicAccessBlockConfiguration"].values()) == {True}
+    assert found["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert found["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_what_the_service_boots_with_never_expires() -> None:
+    rules = properties(catalog(), "certificate_store", "CertificateBucket")["LifecycleConfiguration"]["Rules"]
+
+    assert not [rule for rule in rules if "ExpirationInDays" in rule]
+    assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule] == [
+        {"NoncurrentDays": 90}
+    ]
+
+
+def test_the_log_bucket_has_s3s_own_encryption() -> None:
+    """Logs of a load balancer are not delivered under any other (E13)."""
+    (rule,) = properties(catalog(), "certificate_store", "LogBucket")["BucketEncryption"][
+        "ServerSideEncryptionConfiguration"
+    ]
+
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_logs_are_delivered_by_service_and_in_older_regions_by_account() -> None:
+    document = properties(catalog(), "certificate_store", "LogBucketPolicy")["PolicyDocument"]
+    found = statements(document)
+
+    assert document["Statement"][0]["Sid"] == "DeliverBucketAccessLogs"
+    assert found["DeliverBucketAccessLogs"]["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert found["DeliverLoadBalancerLogs"]["Principal"] == {
+        "Service": "logdelivery.elasticloadbalancing.amazonaws.com"
+    }
+    assert found["DeliverLoadBalancerLogsByAccount"]["Principal"] == {"AWS": "arn:aws:iam::127311923021:root"}
+    assert found["DeliverLoadBalancerLogsByAccount"]["Resource"].endswith("/load-balancer/AWSLogs/111122223333/*")
+
+
+def test_in_a_region_of_today_no_account_delivers_logs() -> None:
+    facts = changed(
+        ('region = "us-east-1"', 'region = "ap-southeast-5"'),
+        ('["us-east-1a", "us-east-1b"]', '["ap-southeast-5a", "ap-southeast-5b"]'),
+    )
+
+    document = properties(assemble(facts), "certificate_store", "LogBucketPolicy")["PolicyDocument"]
+
+    assert "DeliverLoadBalancerLogsByAccount" not in statements(document)
+
+
+def test_the_certificate_bucket_waits_until_it_may_write_its_log() -> None:
+    template = catalog()["certificate_store"].template
+
+    assert template["Resources"]["CertificateBucket"]["DependsOn"] == "LogBucketPolicy"
