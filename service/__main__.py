@@ -14,10 +14,12 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import boto3
+from cryptography.utils import CryptographyDeprecationWarning
 
 from service.audit import AuditLog, Event
 from service.boot.certificate_store import load_server_identity, open_certificate_store
@@ -37,6 +39,8 @@ from service.settings import Settings, parse_settings
 
 def main(variables: Mapping[str, str]) -> int:
     """Boot and serve; returns the exit code."""
+    # Certificates with the serial number 0 are old but in use; we pin them as they are.
+    warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     try:
         return serve(parse_settings(variables))

@@ -136,6 +136,10 @@ class Session(asyncio.Protocol):
         """Drain: a connection under way keeps its one request; HTTP itself is asked beside us."""
         self._is_draining = True
 
+    def abort(self) -> None:
+        """End at once, for a drain that ran out of time."""
+        self._transport.abort()
+
     def say(self, plaintext: bytes) -> None:
         """Send what HTTP answers."""
         if self._phase is _Phase.HTTP and self._tls is not None:

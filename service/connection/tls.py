@@ -85,8 +85,8 @@ class TlsConnection:
     def send(self, plaintext: bytes) -> bytes:
         """Wrap what we say; the bytes are to be sent. Empty once the connection broke."""
         try:
-            # A memory BIO takes all of it at once.
-            self._connection.send(plaintext)
+            # Not send: pyOpenSSL allows partial writes, and that one writes a single record.
+            self._connection.sendall(plaintext)
         except SSL.Error:
             return b""
         return self._outgoing()

@@ -76,7 +76,7 @@ class Worker:
         server.should_exit = True
         await serving
         health_server.close()
-        self.audit.record(Event.STOPPED, connections_cut=server.open_connections)
+        self.audit.record(Event.STOPPED, connections_cut=await abort_sessions(server.server_state))
 
     def _make_server(self) -> _Server:
         limits = self.doorway.limits
@@ -105,6 +105,15 @@ class _Server(uvicorn.Server):
     @property
     def open_connections(self) -> int:
         return sum(isinstance(each, Session) for each in self.server_state.connections)
+
+
+async def abort_sessions(state: ServerState) -> int:
+    """Cut what a drain left over, and give the loop the turn it needs to let go of it; returns how many."""
+    left = [each for each in state.connections if isinstance(each, Session)]
+    for session in left:
+        session.abort()
+    await asyncio.sleep(0)
+    return len(left)
 
 
 async def _serve_health(application: Health, listening: socket.socket, limits: Limits) -> asyncio.Server:

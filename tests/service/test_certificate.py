@@ -105,6 +105,7 @@ def test_what_is_not_one_certificate_is_refused_with_the_reason(data: bytes, wor
         parse_certificate(data)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number:cryptography.utils.CryptographyDeprecationWarning")
 @given(st.binary(max_size=400), st.integers(0, 300))
 def test_no_bytes_raise_anything_but_our_own_error(noise: bytes, at: int) -> None:
     whole = KNOWN.der

@@ -1,0 +1,117 @@
+"""
+Sessions inside the test's own process, where a test sets the limits and the application.
+
+The sockets and the TLS are as real as elsewhere; what is left out is boot,
+fork and AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import uvloop
+from uvicorn.server import ServerState
+
+from service.audit import AuditLog
+from service.boot.server_identity import check_server_identity
+from service.boot.tls_context import build_tls_context
+from service.connection.bounded_http import http_config
+from service.connection.limits import Limits
+from service.connection.session import Doorway, Session
+from service.connection.tls import TlsConnection
+from service.connection.worker import abort_sessions
+from service.contract import ProxyProtocol
+from service.endpoints.asgi import Application, Receive, Scope, Send, answer
+from tests.certificates import HOST_NAME, NOW, Authority
+
+
+class Lines:
+    """A stream that keeps the audit lines."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def write(self, text: str) -> None:
+        """Keep a line."""
+        self.events.append(json.loads(text))
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doorstep:
+    """
+    Where peers connect, and what became of them.
+
+    Attributes:
+        state: uvicorn's count of what is open.
+    """
+
+    address: tuple[str, int]
+    trust: bytes
+    lines: Lines
+    state: ServerState
+    loop: asyncio.AbstractEventLoop = field(repr=False)
+
+    def reasons(self) -> list[str]:
+        """Every reason the audit was told, in order."""
+        return [line["reason"] for line in self.lines.events]
+
+
+async def hello(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer anything with a word."""
+    await answer(send, HTTPStatus.OK, {"word": "hello"})
+
+
+@contextmanager
+def open_doorstep(
+    limits: Limits,
+    *,
+    application: Application = hello,
+    proxy_protocol: ProxyProtocol = ProxyProtocol.REQUIRED,
+) -> Iterator[Doorstep]:
+    """Accept sessions on a free port, in a thread with a loop of its own."""
+    authority = Authority()
+    server = authority.server()
+    identity = check_server_identity(server.chain_pem, server.key_pem, host_name=HOST_NAME, at=NOW)
+    lines, state = Lines(), ServerState()
+    audit = AuditLog(lines, environment="test", clock=lambda: datetime.now(UTC))
+    doorway = Doorway(functools.partial(TlsConnection, build_tls_context(identity)), proxy_protocol, limits, audit)
+    config = http_config(application, limits=limits)
+    config.load()
+
+    ready, done = threading.Event(), asyncio.Event()
+    opened: list[Doorstep] = []
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+
+        def open_session() -> Session:
+            return Session(doorway, config, server_state=state, app_state={})
+
+        listening = await loop.create_server(open_session, "127.0.0.1", 0)
+        host, port = listening.sockets[0].getsockname()
+        opened.append(Doorstep((host, port), authority.pem, lines, state, loop))
+        ready.set()
+        await done.wait()
+        listening.close()
+        await abort_sessions(state)
+
+    thread = threading.Thread(target=uvloop.run, args=(serve(),))
+    thread.start()
+    ready.wait(5)
+    try:
+        yield opened[0]
+    finally:
+        opened[0].loop.call_soon_threadsafe(done.set)
+        thread.join(5)
