@@ -115,6 +115,7 @@ class LocalCloud:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._session = boto3.Session(**_CREDENTIALS, region_name=region)
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
 
@@ -133,10 +134,14 @@ class LocalCloud:
         """Empty moto, listen on a free port of loopback and serve."""
         if not _in_use.acquire(blocking=False):
             raise RuntimeError("another embedded cloud runs in this process; moto has room for one")
-        self._empty_moto()
-        self._engine = self._new_engine()
-        self._wire = Wire(self._engine)
-        self._server = _Server(_ADDRESS, 0, self._answer, handler=_QuietHandler)
+        try:
+            self._empty_moto()
+            self._engine = self._new_engine()
+            self._wire = Wire(self._engine)
+            self._server = _Server(_ADDRESS, 0, self._answer, handler=_QuietHandler)
+        except BaseException:
+            _in_use.release()
+            raise
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="local-cloud", daemon=True
         )
@@ -171,9 +176,8 @@ class LocalCloud:
         """Give a boto3 client of this cloud, one per service, safe to share between threads, closed by `stop`."""
         with self._clients_lock:
             if service not in self._clients:
-                session = boto3.Session(**_CREDENTIALS, region_name=self.region)
                 # The stubs know services as literals; here the name is a value.
-                make: Callable[..., Any] = session.client
+                make: Callable[..., Any] = self._session.client
                 self._clients[service] = make(service, endpoint_url=self.endpoint_url, config=_CLIENT_CONFIG)
             return self._clients[service]
 

@@ -24,7 +24,7 @@ from stacks.local_cloud.engine.resource_life import StoppedError
 from stacks.local_cloud.engine.state import Intention, Output, ResourceState, Stack
 from stacks.local_cloud.engine.template import ResourceDeclaration, dependencies
 from stacks.local_cloud.engine.workshop import Workshop
-from stacks.local_cloud.row import ResourceFailedError
+from stacks.local_cloud.row import ResourceFailedError, Row
 
 _REPLACING: Final = "Requested update requires the creation of a new physical resource; hence creating one."
 
@@ -134,10 +134,8 @@ class Advance:
         row, schema = self._workshop.row(declared.type), self._workshop.schema(declared.type)
         decision = decide_way(row, schema, before.properties, properties)
         way, changed = decision.way, decision.properties
-        if schema.tag_property and way is not Way.REPLACE and self._tags_differ():
-            if not any(schema.tag_property in setting.properties for setting in row.settings):
-                raise ResourceFailedError(f"{declared.type}: the embedded cloud does not update its tags in place")
-            way, changed = Way.IN_PLACE, changed | {schema.tag_property}
+        if way is not Way.REPLACE and self._tags_differ() and schema.tag_property in _settable(row):
+            way, changed = Way.IN_PLACE, changed | {str(schema.tag_property)}
         state = ResourceState(declared, properties, shown, status=before.status, changed_at=before.changed_at)
         if way is Way.REPLACE:
             state.memory = {"generation": before.memory.get("generation", 0) + 1}
@@ -206,6 +204,11 @@ class Advance:
             self._stack.set_resource_status(before, "UPDATE_FAILED", str(error))
             raise StackFailedError(f"The following resource(s) failed to update: [{before.logical_id}].") from error
         self._stack.set_resource_status(before, "UPDATE_COMPLETE")
+
+
+def _settable(row: Row) -> set[str]:
+    """Name what a row sets in place; where tags are not among it, the type bears none in the embedded cloud."""
+    return {name for setting in row.settings for name in setting.properties}
 
 
 def in_deletion_order(states: list[ResourceState]) -> list[ResourceState]:

@@ -194,13 +194,14 @@ class _Walk:
 
     def _cause(self, old: ResourceDeclaration, new: ResourceDeclaration, difference: Difference) -> dict[str, Any]:
         """Say what makes the value another one: the template itself, a resource it refers to, or a parameter."""
-        expression = new.properties.get(difference.name)
-        if old.properties.get(difference.name) == expression:
+        expression = _expression_at(new.properties, difference.path)
+        if _expression_at(old.properties, difference.path) == expression:
             for name, attribute in intrinsics.references(expression):
-                if not difference.is_certain and name in self._changed:
-                    source = "ResourceReference" if attribute is None else "ResourceAttribute"
-                    return {"ChangeSource": source, "CausingEntity": ".".join(filter(None, (name, attribute)))}
-                if difference.is_certain and self._parameter_differs(name):
+                if attribute is None and name in self._new_identity and not difference.is_certain:
+                    return {"ChangeSource": "ResourceReference", "CausingEntity": name}
+                if attribute is not None and name in self._changed and not difference.is_certain:
+                    return {"ChangeSource": "ResourceAttribute", "CausingEntity": f"{name}.{attribute}"}
+                if self._parameter_differs(name):
                     return {"ChangeSource": "ParameterReference", "CausingEntity": name}
         return {"ChangeSource": "DirectModification"}
 
@@ -253,6 +254,15 @@ def _context(declared: ResourceDeclaration, shown: Mapping[str, Any]) -> str:
         if getattr(declared, _ATTRIBUTES[attribute]) != "Delete":
             context[attribute] = getattr(declared, _ATTRIBUTES[attribute])
     return json.dumps(context)
+
+
+def _expression_at(properties: Any, path: Path_) -> Any:
+    """Find what the template says at a place, or the function above it that gives the place its value."""
+    for key in path:
+        if isinstance(properties, dict) and intrinsics.function_of(properties) is not None:
+            return properties
+        properties = _item(properties, key)
+    return properties
 
 
 def _shown(values: Any, path: Path_) -> str | None:

@@ -193,6 +193,18 @@ def test_who_asks_an_attribute_of_a_changed_resource_may_change(hand: Hand) -> N
     assert hand.history(name, "Bag")[-1] == "CREATE_COMPLETE"  # the attribute turned out to be the same
 
 
+def test_the_cause_is_looked_for_at_the_place_of_the_difference(hand: Hand) -> None:
+    """A structure may refer to several resources; each of its fields names the one it depends on."""
+    parts = [{"Name": {"Ref": "Bag"}}, {"Name": {"Fn::Sub": "in ${Box.Color}"}}]
+    resources = {"Box": thing(Color="red"), "Bag": thing("bag"), "Cup": thing("cup", Parts=parts)}
+    name = hand.create(template(resources))
+
+    change_set = hand.change_set(name, template({**resources, "Box": thing(Color="blue"), "Bag": thing("sack")}))
+
+    causes = {detail["Target"]["Path"]: detail["CausingEntity"] for detail in _changes(change_set)["Cup"]["Details"]}
+    assert causes == {"/Properties/Parts/0/Name": "Bag", "/Properties/Parts/1/Name": "Box.Color"}
+
+
 def test_a_parameter_is_named_as_the_cause(hand: Hand) -> None:
     body = template({"Box": thing(Color={"Ref": "Paint"})}, Parameters={"Paint": {"Type": "String"}})
     name = hand.create(body, parameters={"Paint": "red"})

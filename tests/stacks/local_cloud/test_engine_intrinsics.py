@@ -9,16 +9,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stacks.local_cloud.engine.errors import TemplateError
 from stacks.local_cloud.engine.intrinsics import UNKNOWN, Scope, check, decide, evaluate, references
 from tests.stacks.local_cloud.things import Json
 
+_unhurried = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+
 _DATA = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text().filter(lambda k: k != "Ref" and k[:4] != "Fn::"), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("RefX", max_size=4).filter("Ref".__ne__), inner, max_size=3)
+    ),
+    max_leaves=8,
 )
 _WORDS = st.text(st.characters(exclude_characters=",$"), min_size=1)
 
@@ -118,21 +124,25 @@ def test_what_is_known_only_later_stays_unknown(function: str) -> None:
     assert _evaluate({function: arguments[function]}) == UNKNOWN
 
 
+@_unhurried
 @given(_DATA)
 def test_data_without_functions_is_left_as_it_is(data: Json) -> None:
     assert _evaluate(data) == data
 
 
+@_unhurried
 @given(st.lists(_WORDS, min_size=1))
 def test_split_undoes_join(words: list[str]) -> None:
     assert _evaluate({"Fn::Split": [",", {"Fn::Join": [",", words]}]}) == words
 
 
+@_unhurried
 @given(st.text(st.characters(exclude_characters="$")))
 def test_sub_without_variables_is_the_text(text: str) -> None:
     assert _evaluate({"Fn::Sub": text}) == text
 
 
+@_unhurried
 @given(st.integers(1, 64), st.integers(2, 10))
 def test_cidr_gives_neighbours_that_do_not_overlap(count: int, bits: int) -> None:
     blocks = [ipaddress.ip_network(block) for block in _evaluate({"Fn::Cidr": ["10.0.0.0/8", count, bits]})]

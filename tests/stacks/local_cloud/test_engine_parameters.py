@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stacks.local_cloud.engine.errors import TemplateError, ValidationError
 from stacks.local_cloud.engine.parameters import Lookups, ParameterValue, parse_parameter, resolve_parameters
 from tests.stacks.local_cloud.things import Json
+
+_unhurried = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 _STORE = {"/ami": "ami-1", "/subnets": "subnet-1,subnet-2"}
 _IDS = {"vpc-1", "subnet-1", "subnet-2", "ami-1"}
@@ -129,6 +131,7 @@ def test_a_bad_declaration_is_refused(declared: Mapping[str, Any], sentence: str
         parse_parameter("P", declared)
 
 
+@_unhurried
 @given(st.lists(st.integers(), min_size=1))
 def test_a_list_of_numbers_comes_back_item_by_item(numbers: list[int]) -> None:
     assert [int(item) for item in _value({"Type": "List<Number>"}, ", ".join(map(str, numbers)))] == numbers

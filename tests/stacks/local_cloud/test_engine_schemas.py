@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stacks.local_cloud.engine.difference import Way, decide_way, differences
@@ -13,6 +13,8 @@ from stacks.local_cloud.engine.intrinsics import UNKNOWN
 from stacks.local_cloud.engine.schemas import Recreation, Schema, Schemas
 from stacks.local_cloud.row import ResourceFailedError
 from tests.stacks.local_cloud.things import SCHEMA, Json, Shelf
+
+_unhurried = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 _THING = Schema(SCHEMA)
 _ROW = Shelf().row()
@@ -72,6 +74,7 @@ def test_scalars_take_the_type_the_schema_wants() -> None:
     assert _THING.faults(normalized) == []
 
 
+@_unhurried
 @given(_JSON, _JSON)
 def test_differences_are_none_if_and_only_if_nothing_differs(before: Json, after: Json) -> None:
     found = list(differences({"P": before}, {"P": after}))

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stacks.local_cloud.engine.errors import TemplateError
 from stacks.local_cloud.engine.template import MAX_INLINE_BYTES, ResourceDeclaration, dependency_order, parse_template
 from tests.stacks.local_cloud.things import Json
+
+_unhurried = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 _BUCKET = {"Type": "AWS::S3::Bucket"}
 
@@ -49,7 +51,7 @@ def test_a_template_becomes_values() -> None:
         ({"Resources": {}}, "At least one Resources member"),
         ({"Resources": {"A": {}}}, r"/Resources/A.*must contain a Type"),
         ({"Resources": {"A-B": _BUCKET}}, "'A-B' is non alphanumeric"),
-        ({"Resources": {"A": {**_BUCKET, "Propertys": {}}}}, r"resource A.*Propertys"),
+        ({"Resources": {"A": {**_BUCKET, "Property": {}}}}, r"resource A.*Property"),
         ({"Resources": {"A": {**_BUCKET, "UpdatePolicy": {}}}}, "UpdatePolicy"),
         ({"Resources": {"A": {**_BUCKET, "DeletionPolicy": "Snapshot"}}}, "DeletionPolicy of resource A is 'Snapshot'"),
         (
@@ -110,6 +112,7 @@ def test_a_circle_is_named() -> None:
 _NAMES = [f"R{number}" for number in range(8)]
 
 
+@_unhurried
 @given(st.lists(st.tuples(st.sampled_from(range(8)), st.sampled_from(range(8)))))
 def test_each_resource_comes_after_what_it_stands_on(pairs: list[tuple[int, int]]) -> None:
     """Edges go from the higher to the lower number, so there is no circle."""
