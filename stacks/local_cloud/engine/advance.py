@@ -59,9 +59,9 @@ class Advance:
     def __init__(self, workshop: Workshop, stack: Stack, intention: Intention) -> None:
         self._workshop, self._stack, self._intention = workshop, stack, intention
         self._expressions = workshop.expressions(stack, intention)
-        self._names = workshop.names(stack, intention.tags)
         self._lives = workshop.lives_of(stack)
         self._active = intention.template.active(self._expressions.conditions)
+        self._names = workshop.names(stack, intention.tags, self._active)
         self._journal: dict[str, Step] = {}
 
     def run(self) -> dict[str, Output]:
@@ -107,8 +107,8 @@ class Advance:
             self._stack.resources[name] = step.before
             if step.is_touched:
                 self._set_back(step, step.before, old)
-            if step.way is Way.REPLACE:
-                yield step.state
+                if step.way is Way.REPLACE:
+                    yield step.state
 
     def _begin(self, name: str, begun: deque[str]) -> None:
         declared, before = self._active[name], self._stack.resources.get(name)

@@ -76,7 +76,8 @@ class _Walk:
     def __init__(self, workshop: Workshop, stack: Stack, intention: Intention) -> None:
         self._workshop, self._stack, self._intention = workshop, stack, intention
         self._expressions: Expressions = workshop.expressions(stack, intention)
-        self._now = workshop.names(stack, intention.tags)
+        self._active = intention.template.active(self._expressions.conditions)
+        self._now = workshop.names(stack, intention.tags, self._active)
         self._names = Names(self._ref, self._attribute)
         self._new_identity: set[str] = set()  # made or perhaps replaced: even Ref is not known
         self._changed: set[str] = set()  # changed at all: attributes are not known
@@ -84,13 +85,12 @@ class _Walk:
 
     def walk(self) -> Comparison:
         """Compare every resource and the outputs."""
-        active = self._intention.template.active(self._expressions.conditions)
-        for name, declared in active.items():
+        for name, declared in self._active.items():
             before = self._stack.resources.get(name)
             change = self._added(declared) if before is None else self._modified(before, declared)
             if change is not None:
                 self._found.changes.append(change)
-        gone = [state for name, state in self._stack.resources.items() if name not in active]
+        gone = [state for name, state in self._stack.resources.items() if name not in self._active]
         self._found.changes += [_removed(state) for state in gone]
         old = {} if self._stack.intention is None else self._stack.outputs
         self._found.outputs_differ = self._expressions.outputs(self._names) != old

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from stacks.local_cloud.engine import describing
@@ -26,13 +26,12 @@ from stacks.local_cloud.engine.errors import (
 from stacks.local_cloud.engine.execution import Execution
 from stacks.local_cloud.engine.expressions import partition_of
 from stacks.local_cloud.engine.parameters import resolve_parameters
+from stacks.local_cloud.engine.queries import Answer, Queries, Request
 from stacks.local_cloud.engine.resource_life import ScriptedFailure, StoppedError
-from stacks.local_cloud.engine.state import ChangeSet, Intention, Operation, ResourceState, Stack
+from stacks.local_cloud.engine.stack_register import StackRegister
+from stacks.local_cloud.engine.state import ChangeSet, Intention, Operation, Stack
 from stacks.local_cloud.engine.template import Template, parse_template
 from stacks.local_cloud.engine.workshop import Workshop
-
-Request = Mapping[str, Any]
-Answer = dict[str, Any]
 
 NO_CHANGES: Final = (
     "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -40,12 +39,12 @@ NO_CHANGES: Final = (
 NO_UPDATES: Final = "No updates are to be performed."
 
 _STACK_NAME: Final = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
-_PAGE: Final = 100  # events and resources in one answer
 _JOIN_SECONDS: Final = 10.0
 _UPDATABLE: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
 _LATER: Final = (
     "DeploymentConfig",
     "DeploymentMode",
+    "DisableValidation",
     "EnableTerminationProtection",
     "ImportExistingResources",
     "IncludeNestedStacks",
@@ -69,27 +68,16 @@ class Engine:
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._stacks: dict[str, Stack] = {}
+        self._register = StackRegister()
         self._lock = threading.RLock()
         self.operations: Mapping[str, Callable[[Request], Answer]] = {
             "CreateChangeSet": self._create_change_set,
             "CreateStack": self._create_stack,
             "DeleteChangeSet": self._delete_change_set,
             "DeleteStack": self._delete_stack,
-            "DescribeChangeSet": self._describe_change_set,
-            "DescribeEvents": self._describe_events,
-            "DescribeStackEvents": self._describe_stack_events,
-            "DescribeStackResource": self._describe_stack_resource,
-            "DescribeStackResources": self._describe_stack_resources,
-            "DescribeStacks": self._describe_stacks,
             "ExecuteChangeSet": self._execute_change_set,
-            "GetTemplate": self._get_template,
-            "GetTemplateSummary": self._get_template_summary,
-            "ListChangeSets": self._list_change_sets,
-            "ListStackResources": self._list_stack_resources,
-            "ListStacks": self._list_stacks,
             "UpdateStack": self._update_stack,
-            "ValidateTemplate": self._validate_template,
+            **Queries(self._register, self._template_of).operations,
         }
 
     def answer(self, operation: str, request: Request) -> Answer:
@@ -114,28 +102,27 @@ class Engine:
     def close(self) -> None:
         """Let every running operation end where it stands."""
         self._workshop.lives.stopping.set()
-        for stack in list(self._stacks.values()):
+        for stack in self._register.all():
             if stack.thread is not None:
                 stack.thread.join(_JOIN_SECONDS)
-
-    # Stacks
 
     def _create_stack(self, request: Request) -> Answer:
         template = self._template_of(request)
         with self._lock:
             name = _checked_name(request["StackName"])
-            if self._live(name) is not None:
+            if self._register.live(name) is not None:
                 raise AlreadyExistsError(f"Stack [{name}] already exists")
             stack = self._new_stack(name, "CREATE_IN_PROGRESS")
             intention = self._intention(stack, template, request)
-            self._stacks[stack.id] = stack
+            self._register.add(stack)
             stack.on_failure = _on_failure(request)
+            stack.capabilities = list(request.get("Capabilities", []))
             self._begin_creation(stack, intention, request)
         return {"StackId": stack.id, **describing.operation_id(stack.operation)}
 
     def _update_stack(self, request: Request) -> Answer:
         with self._lock:
-            stack = self._present(request["StackName"], "Stack [{}] does not exist")
+            stack = self._register.present(request["StackName"])
             template = self._template_of(request, stack)
             self._refuse_unless_updatable(stack)
             _refuse_update_without_rollback(request)
@@ -147,7 +134,7 @@ class Engine:
 
     def _delete_stack(self, request: Request) -> Answer:
         with self._lock:
-            stack = self._find(request["StackName"])
+            stack = self._register.find(request["StackName"])
             if stack is None or stack.is_deleted or stack.status == "DELETE_IN_PROGRESS":
                 return {}
             if stack.is_busy and stack.status != "CREATE_IN_PROGRESS":
@@ -163,84 +150,6 @@ class Engine:
             self._launch(stack, lambda: execution.delete(kept))
         return {}
 
-    def _describe_stacks(self, request: Request) -> Answer:
-        if request.get("StackName"):
-            return {"Stacks": [describing.stack(self._known(request["StackName"]))]}
-        live = [stack for stack in self._stacks.values() if not stack.is_deleted]
-        return _page("Stacks", [describing.stack(stack) for stack in live], request)
-
-    def _list_stacks(self, request: Request) -> Answer:
-        wanted = request.get("StackStatusFilter")
-        found = [stack for stack in self._stacks.values() if not wanted or stack.status in wanted]
-        return _page("StackSummaries", [describing.stack_summary(stack) for stack in reversed(found)], request)
-
-    # Resources and events
-
-    def _describe_stack_events(self, request: Request) -> Answer:
-        stack = self._known(request["StackName"], "Stack [{}] does not exist")
-        return _page("StackEvents", [describing.event(stack, event) for event in reversed(stack.events)], request)
-
-    def _describe_events(self, request: Request) -> Answer:
-        stack, found = self._history(request)
-        operation = request.get("OperationId")
-        events = [event for event in found if operation in {None, event["OperationId"]}]
-        if request.get("Filters", {}).get("FailedEvents"):
-            events = [event for event in events if event["EventType"] != "STACK_EVENT"]
-        if operation and not events and operation != stack.operation.id:
-            raise ValidationError(f"Operation [{operation}] does not exist")
-        return _page("OperationEvents", events, request)
-
-    def _history(self, request: Request) -> tuple[Stack, list[dict[str, Any]]]:
-        if request.get("ChangeSetName"):
-            stack, change_set = self._change_set(request)
-            faults = change_set.reason.splitlines()[1:] if change_set.reason else []
-            return stack, [describing.change_set_fault(stack, change_set, fault) for fault in faults]
-        if not request.get("StackName"):
-            raise UnsupportedError("DescribeEvents: the embedded cloud wants a StackName or a ChangeSetName")
-        stack = self._known(request["StackName"], "Stack [{}] does not exist")
-        return stack, [describing.operation_event(stack, event) for event in reversed(stack.events)]
-
-    def _describe_stack_resource(self, request: Request) -> Answer:
-        stack = self._known(request["StackName"], "Stack '{}' does not exist")
-        return {"StackResourceDetail": describing.resource(stack, _resource(stack, request["LogicalResourceId"]))}
-
-    def _describe_stack_resources(self, request: Request) -> Answer:
-        if request.get("PhysicalResourceId"):
-            raise UnsupportedError("DescribeStackResources by PhysicalResourceId is not built in the embedded cloud")
-        stack = self._known(request["StackName"])
-        logical_id = request.get("LogicalResourceId")
-        states = [_resource(stack, logical_id)] if logical_id else stack.resources.values()
-        return {"StackResources": [describing.resource(stack, state) for state in states]}
-
-    def _list_stack_resources(self, request: Request) -> Answer:
-        stack = self._known(request["StackName"])
-        states = list(stack.resources.values())
-        return _page("StackResourceSummaries", [describing.resource(stack, state) for state in states], request)
-
-    # Templates
-
-    def _get_template(self, request: Request) -> Answer:
-        if request.get("ChangeSetName"):
-            _, change_set = self._change_set(request)
-            intention: Intention | None = change_set.intention
-        else:
-            intention = self._known(request["StackName"]).intention
-        body = intention.template.body if intention else "{}"
-        return {"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]}
-
-    def _get_template_summary(self, request: Request) -> Answer:
-        if request.get("StackName"):
-            intention = self._known(request["StackName"]).intention
-            if intention is None:
-                raise ValidationError(f"Stack [{request['StackName']}] has no template yet")
-            return describing.summary(intention.template)
-        return describing.summary(self._template_of(request))
-
-    def _validate_template(self, request: Request) -> Answer:
-        return describing.summary(self._template_of(request))
-
-    # Change sets
-
     def _create_change_set(self, request: Request) -> Answer:
         kind = request.get("ChangeSetType", "UPDATE")
         if kind not in {"CREATE", "UPDATE"}:
@@ -252,18 +161,18 @@ class Engine:
             intention = self._intention(stack, self._template_of(request, stack), request)
             change_set = self._new_change_set(stack, intention, request, kind)
             self._judge(stack, change_set)
-            if stack.id not in self._stacks:
+            if stack not in self._register:
                 stack.set_status("REVIEW_IN_PROGRESS", "User Initiated")
-            self._stacks[stack.id] = stack
+            self._register.add(stack)
             stack.change_sets[change_set.name] = change_set
         return {"Id": change_set.id, "StackId": stack.id}
 
     def _stack_of_new_change_set(self, request: Request, kind: str) -> Stack:
         if kind == "UPDATE":
-            stack = self._present(request["StackName"], "Stack [{}] does not exist")
+            stack = self._register.present(request["StackName"])
             self._refuse_unless_updatable(stack)
             return stack
-        found = self._live(request["StackName"])
+        found = self._register.live(request["StackName"])
         if found is None:
             return self._new_stack(_checked_name(request["StackName"]), "REVIEW_IN_PROGRESS")
         if found.status != "REVIEW_IN_PROGRESS":
@@ -292,20 +201,10 @@ class Engine:
         if reason is not None:
             change_set.status, change_set.execution_status, change_set.reason = "FAILED", "UNAVAILABLE", reason
 
-    def _describe_change_set(self, request: Request) -> Answer:
-        stack, change_set = self._change_set(request)
-        with_values = bool(request.get("IncludePropertyValues"))
-        return describing.change_set(stack, change_set, with_values=with_values)
-
-    def _list_change_sets(self, request: Request) -> Answer:
-        stack = self._known(request["StackName"], "Stack [{}] does not exist")
-        found = [describing.change_set_summary(stack, change_set) for change_set in stack.change_sets.values()]
-        return _page("Summaries", found, request)
-
     def _delete_change_set(self, request: Request) -> Answer:
         with self._lock:
             try:
-                stack, change_set = self._change_set(request)
+                stack, change_set = self._register.change_set(request)
             except ChangeSetNotFoundError:
                 return {}
             if change_set.execution_status == "EXECUTE_IN_PROGRESS":
@@ -315,29 +214,24 @@ class Engine:
 
     def _execute_change_set(self, request: Request) -> Answer:
         with self._lock:
-            stack, change_set = self._change_set(request)
+            stack, change_set = self._register.change_set(request)
             if change_set.execution_status != "AVAILABLE":
                 raise InvalidChangeSetStatusError(
                     f"ChangeSet [{change_set.id}] cannot be executed in its current status of [{change_set.status}], "
                     f"execution status {change_set.execution_status}"
                 )
-            for other in stack.change_sets.values():
-                if other.execution_status == "AVAILABLE":
-                    other.execution_status = "OBSOLETE"
+            if change_set.kind == "UPDATE":
+                _refuse_update_without_rollback(request)
+                self._refuse_unless_updatable(stack)
             change_set.execution_status = "EXECUTE_IN_PROGRESS"
             stack.executed = change_set
             stack.capabilities = change_set.capabilities
             if change_set.kind == "CREATE":
-                disabled = str(request.get("DisableRollback", "")).lower() == "true"
-                stack.on_failure = "DO_NOTHING" if disabled else change_set.on_failure
+                stack.on_failure = "DO_NOTHING" if request.get("DisableRollback") else change_set.on_failure
                 self._begin_creation(stack, change_set.intention, request)
             else:
-                _refuse_update_without_rollback(request)
-                self._refuse_unless_updatable(stack)
                 self._begin_update(stack, change_set.intention, request)
         return {}
-
-    # Beginning
 
     def _begin_creation(self, stack: Stack, intention: Intention, request: Request) -> None:
         stack.intention = intention
@@ -355,8 +249,11 @@ class Engine:
         return Execution(self._workshop, stack, retain_except_on_create=bool(request.get("RetainExceptOnCreate")))
 
     def _launch(self, stack: Stack, work: Callable[[], None]) -> None:
-        """Run in a thread of its own, so that events can be followed; after whatever still runs on the stack."""
+        """Run in a thread of its own, so that events can be followed; what was planned before is planned in vain."""
         running = stack.thread
+        for change_set in stack.change_sets.values():
+            if change_set.execution_status == "AVAILABLE":
+                change_set.execution_status = "OBSOLETE"
 
         def run() -> None:
             if running is not None:
@@ -398,45 +295,12 @@ class Engine:
         self._workshop.check(template)
         return template
 
-    # Finding
-
     def _arn(self, kind: str) -> str:
         workshop = self._workshop
         return f"arn:{partition_of(workshop.region)}:cloudformation:{workshop.region}:{workshop.account}:{kind}"
 
     def _new_stack(self, name: str, status: str) -> Stack:
         return Stack(id=f"{self._arn('stack')}/{name}/{uuid4()}", name=name, status=status)
-
-    def _live(self, name: str) -> Stack | None:
-        return next((stack for stack in self._stacks.values() if stack.name == name and not stack.is_deleted), None)
-
-    def _find(self, name_or_id: str) -> Stack | None:
-        return self._stacks.get(name_or_id) or self._live(name_or_id)
-
-    def _known(self, name_or_id: str, missing: str = "Stack with id {} does not exist") -> Stack:
-        stack = self._find(name_or_id)
-        if stack is None:
-            raise ValidationError(missing.format(name_or_id))
-        return stack
-
-    def _present(self, name_or_id: str, missing: str) -> Stack:
-        stack = self._known(name_or_id, missing)
-        if stack.is_deleted:
-            raise ValidationError(missing.format(name_or_id))
-        return stack
-
-    def _change_set(self, request: Request) -> tuple[Stack, ChangeSet]:
-        name = str(request["ChangeSetName"])
-        if not name.startswith("arn:") and not request.get("StackName"):
-            raise ValidationError("StackName must be specified if ChangeSetName is not specified as an ARN.")
-        stacks: Sequence[Stack] = (
-            list(self._stacks.values()) if name.startswith("arn:") else [self._known(request["StackName"])]
-        )
-        for stack in stacks:
-            for change_set in stack.change_sets.values():
-                if name in {change_set.id, change_set.name}:
-                    return stack, change_set
-        raise ChangeSetNotFoundError(f"ChangeSet [{name}] does not exist")
 
     def _refuse_unless_updatable(self, stack: Stack) -> None:
         if stack.status not in _UPDATABLE:
@@ -475,27 +339,10 @@ def _refuse_update_without_rollback(request: Request) -> None:
         raise UnsupportedError("the embedded cloud always rolls a failed update back: DisableRollback is not built")
 
 
-def _resource(stack: Stack, logical_id: str) -> ResourceState:
-    if logical_id not in stack.resources:
-        raise ValidationError(f"Resource {logical_id} does not exist for stack {stack.name}")
-    return stack.resources[logical_id]
-
-
 def _close_change_set(stack: Stack) -> None:
     if stack.executed is not None and stack.executed.execution_status == "EXECUTE_IN_PROGRESS":
         done = stack.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
         stack.executed.execution_status = "EXECUTE_COMPLETE" if done else "EXECUTE_FAILED"
-
-
-def _page(name: str, items: list[dict[str, Any]], request: Request) -> Answer:
-    """Give the page the token names; a token is the position, counted from the oldest item."""
-    token = request.get("NextToken")
-    if token is not None and (not token.isdecimal() or int(token) > len(items)):
-        raise ValidationError(f"NextToken {token} is none of ours")
-    begin = len(items) - int(token) if token is not None else 0
-    end = begin + _PAGE
-    rest = {"NextToken": str(len(items) - end)} if end < len(items) else {}
-    return {name: items[begin:end], **rest}
 
 
 __all__ = ["NO_CHANGES", "NO_UPDATES", "CloudFormationError", "Engine", "ScriptedFailure"]

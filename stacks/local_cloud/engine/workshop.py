@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from stacks.local_cloud.engine.resource_life import ResourceLives
 from stacks.local_cloud.engine.schemas import Schema, Schemas
 from stacks.local_cloud.engine.state import Intention, ResourceState, Stack
 from stacks.local_cloud.engine.template import Template
-from stacks.local_cloud.row import ResourceFailedError, Row, StackFacts
+from stacks.local_cloud.row import Row, StackFacts
 
 _FINDERS: Mapping[str, tuple[str, str, Callable[[str], dict[str, Any]]]] = {
     "AWS::EC2::VPC::Id": ("ec2", "describe_vpcs", lambda name: {"VpcIds": [name]}),
@@ -69,14 +69,22 @@ class Workshop:
         """Bind the expressions of an intention."""
         return Expressions(intention, self.facts(stack, intention.tags), self.zones)
 
-    def names(self, stack: Stack, tags: Mapping[str, str]) -> Names:
-        """Let names of resources stand for what the stack has now."""
+    def names(self, stack: Stack, tags: Mapping[str, str], active: Collection[str]) -> Names:
+        """Let names of resources stand for what the stack has now, as far as they are active."""
+
+        def standing(logical_id: str) -> ResourceState:
+            state = stack.resources.get(logical_id) if logical_id in active else None
+            if state is None or not state.is_there:
+                raise TemplateError(
+                    f"Template format error: Unresolved resource dependencies [{logical_id}]: its condition is false"
+                )
+            return state
 
         def ref(logical_id: str) -> Any:
-            return self.lives.ref(self.facts(stack, tags, logical_id), _standing(stack, logical_id))
+            return self.lives.ref(self.facts(stack, tags, logical_id), standing(logical_id))
 
         def attribute(logical_id: str, name: str) -> Any:
-            return self.lives.attribute(self.facts(stack, tags, logical_id), _standing(stack, logical_id), name)
+            return self.lives.attribute(self.facts(stack, tags, logical_id), standing(logical_id), name)
 
         return Names(ref, attribute)
 
@@ -137,15 +145,3 @@ class Workshop:
         except ClientError:
             return False
         return True
-
-
-def _standing(stack: Stack, logical_id: str) -> ResourceState:
-    """Find a resource that is really there; one whose condition does not hold is none."""
-    state = stack.resources.get(logical_id)
-    if state is None or not state.is_there:
-        raise TemplateError(
-            f"Template format error: Unresolved resource dependencies [{logical_id}]: it is not created"
-        )
-    if not state.physical_id:
-        raise ResourceFailedError(f"resource {logical_id} has no physical id yet")
-    return state

@@ -350,6 +350,16 @@ def test_executing_one_change_set_makes_the_others_obsolete(hand: Hand) -> None:
         hand.execute(second)
 
 
+def test_a_direct_update_makes_change_sets_obsolete(hand: Hand) -> None:
+    name = hand.create(template({"Box": thing(Color="red")}))
+    change_set = hand.change_set(name, template({"Box": thing(Color="blue")}))
+
+    hand.update(name, template({"Box": thing(Color="green")}))
+
+    described = hand.api.describe_change_set(ChangeSetName=change_set["ChangeSetId"])
+    assert described["ExecutionStatus"] == "OBSOLETE"
+
+
 def test_a_deleted_change_set_is_not_found(hand: Hand) -> None:
     name = hand.create(template({"Box": thing(Color="red")}))
     change_set = hand.change_set(name, template({"Box": thing(Color="blue")}))

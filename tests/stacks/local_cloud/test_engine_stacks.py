@@ -123,6 +123,20 @@ def test_a_condition_decides_whether_a_resource_exists(hand: Hand) -> None:
     assert set(hand.resources(name)) == {"Box", "Extra"}
 
 
+def test_a_resource_whose_condition_does_not_hold_cannot_be_referred_to(hand: Hand) -> None:
+    """User Guide, "Resolve validation error": unresolved resource dependencies; also while the old one still stands."""
+    body = template(
+        {"Box": thing(), "Bag": thing("bag", Beside=[{"Ref": "Box"}])},
+        Parameters={"Stage": {"Type": "String"}},
+        Conditions={"Live": {"Fn::Equals": [{"Ref": "Stage"}, "live"]}},
+    )
+    body["Resources"]["Box"]["Condition"] = "Live"
+    name = hand.create(body, parameters={"Stage": "live"})
+
+    with pytest.raises(ClientError, match=r"Unresolved resource dependencies \[Box\].*\(in resource Bag\)"):
+        hand.update(name, body, parameters={"Stage": "test"})
+
+
 def test_only_the_settings_of_a_changed_property_are_applied(hand: Hand) -> None:
     """User Guide, "Understand update behaviors of stack resources": update with no interruption."""
     name = hand.create(template({"Box": thing(Color="red", Size=1), "Bag": thing("bag")}))
