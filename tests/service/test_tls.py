@@ -1,0 +1,173 @@
+"""TLS without I/O: both sides in memory, carried by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.boot.server_identity import check_server_identity
+from service.boot.tls_context import build_tls_context
+from service.connection.tls import Step, TlsConnection
+from tests.certificates import HOST_NAME, NOW, YESTERDAY, Authority, Identity, client
+
+AUTHORITY = Authority()
+PAIR = AUTHORITY.server()
+CONTEXT = build_tls_context(check_server_identity(PAIR.chain_pem, PAIR.key_pem, host_name=HOST_NAME, at=NOW))
+
+
+class Partner:
+    """The client's side, by the standard library."""
+
+    def __init__(self, identity: Identity | None = None, *, version: ssl.TLSVersion | None = None) -> None:
+        context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        if identity is not None:
+            with tempfile.TemporaryDirectory() as directory:
+                context.load_cert_chain(*identity.write(Path(directory)))
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.side = context.wrap_bio(self.incoming, self.outgoing, server_hostname=HOST_NAME)
+
+    def handshake(self, server: TlsConnection, *, fragment: int = 65536) -> None:
+        """Carry bytes to and fro until both sides are done."""
+        for _ in range(10):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.side.do_handshake()
+            self.carry(server, fragment)
+            if server.peer is not None:
+                return
+        raise AssertionError("the handshake does not end")
+
+    def carry(self, server: TlsConnection, fragment: int = 65536) -> list[Step]:
+        """Take what the client wrote to the server in fragments, and what it answers back."""
+        data, steps = self.outgoing.read(), []
+        for at in range(0, len(data), fragment):
+            steps.append(server.receive(data[at : at + fragment]))
+            self.incoming.write(steps[-1].outgoing)
+        return steps
+
+
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_finished_handshake_says_who_the_peer_is(version: ssl.TLSVersion) -> None:
+    partner, server = client(), TlsConnection(CONTEXT)
+
+    Partner(partner, version=version).handshake(server)
+
+    assert server.peer is not None
+    assert str(server.peer.fingerprint) == partner.fingerprint
+    assert server.peer.certificate is not None
+    assert server.peer.certificate.subject_public_key_info == partner.subject_public_key_info
+    assert server.peer.tls_version == version.name.replace("_", ".")
+    assert "AES" in server.peer.cipher
+
+
+def test_what_openssl_holds_against_the_leaf_is_kept_as_words() -> None:
+    server = TlsConnection(CONTEXT)
+
+    Partner(client(not_after=YESTERDAY)).handshake(server)
+
+    assert server.peer is not None
+    assert server.peer.verify_errors == ("self_signed", "expired")
+
+
+def test_a_peer_without_a_certificate_is_no_failure() -> None:
+    server = TlsConnection(CONTEXT)
+
+    Partner().handshake(server)
+
+    assert server.peer is not None
+    assert (server.peer.fingerprint, server.peer.certificate) == (None, None)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_handshake_may_come_a_byte_at_a_time(version: ssl.TLSVersion) -> None:
+    server = TlsConnection(CONTEXT)
+
+    Partner(client(), version=version).handshake(server, fragment=1)
+
+    assert server.peer is not None
+
+
+@pytest.mark.parametrize("size", [1, 16 * 1024, 16 * 1024 + 1, 1024 * 1024])
+def test_what_one_side_says_the_other_hears(size: int) -> None:
+    """More than one record too, in either direction."""
+    server, partner = TlsConnection(CONTEXT), Partner()
+    partner.handshake(server)
+    said = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+
+    partner.side.write(said)
+    heard = b"".join(record for step in partner.carry(server) for record in step.plaintext)
+    partner.incoming.write(server.send(said))
+    answered = b""
+    while len(answered) < size:
+        answered += partner.side.read(65536)
+
+    assert heard == said
+    assert answered == said
+
+
+def test_the_request_may_come_with_the_end_of_the_handshake() -> None:
+    """A TLS 1.3 client sends its Finished and its request in one flight."""
+    server, partner = TlsConnection(CONTEXT), Partner(version=ssl.TLSVersion.TLSv1_3)
+    with pytest.raises(ssl.SSLWantReadError):
+        partner.side.do_handshake()
+    partner.carry(server)
+    partner.side.do_handshake()
+    partner.side.write(b"GET /")
+
+    (step,) = partner.carry(server)
+
+    assert step.plaintext == (b"GET /",)
+    assert server.peer is not None
+
+
+def test_close_notify_is_heard_and_said() -> None:
+    server, partner = TlsConnection(CONTEXT), Partner()
+    partner.handshake(server)
+    with pytest.raises(ssl.SSLWantReadError):
+        partner.side.unwrap()
+
+    (step,) = partner.carry(server)
+    partner.incoming.write(server.close())
+
+    assert step.closed
+    assert step.failure is None
+    partner.side.unwrap()
+
+
+def test_a_broken_record_ends_the_connection_with_its_alert() -> None:
+    server, partner = TlsConnection(CONTEXT), Partner()
+    partner.handshake(server)
+
+    step = server.receive(b"\x17\x03\x03\x00\x20" + b"\x00" * 32)
+
+    assert step.failure is not None
+    assert step.outgoing
+
+
+def test_after_a_failure_nothing_is_said_any_more() -> None:
+    server = TlsConnection(CONTEXT)
+    assert server.receive(b"GET / HTTP/1.1\r\n\r\n").failure is not None
+
+    assert server.send(b"hello") == b""
+    assert server.close() == b""
+
+
+@given(st.binary(min_size=1, max_size=600), st.booleans())
+def test_no_bytes_make_it_raise(noise: bytes, is_record: bool) -> None:  # noqa: FBT001 -- two kinds of noise
+    server = TlsConnection(CONTEXT)
+    data = b"\x16\x03\x01" + len(noise).to_bytes(2) + noise if is_record else noise
+
+    step = server.receive(data)
+
+    assert server.peer is None
+    assert step.plaintext == ()

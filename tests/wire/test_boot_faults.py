@@ -1,0 +1,133 @@
+"""A service that cannot serve says in one line why, in another what to do, and exits with 1; it never listens."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from service.contract import MANIFEST_KEY, PRIVATE_KEY_KEY, Variable
+from tests.certificates import YESTERDAY, Authority, Identity, client
+from tests.wire.stage import Aws, boot, variables
+
+
+def fault(environment: dict[str, str]) -> tuple[str, str]:
+    """Boot where it must fail; returns the error and the hint."""
+    done = boot(environment)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    said = re.fullmatch(r"error: (.+)\nhint: (.+)\n", done.stderr)
+    assert said is not None, done.stderr
+    return said[1], said[2]
+
+
+@contextmanager
+def s3_that_answers(status: int, code: str) -> Iterator[str]:
+    """Stand in for S3 with one answer to everything; moto denies nothing."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the standard library's name
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_settings_that_contradict(aws: Aws, bucket: str) -> None:
+    ports = {Variable.TRAFFIC_PORT: "8443", Variable.HEALTH_PORT: "8443", Variable.PROXY_PROTOCOL: "maybe"}
+
+    error, _ = fault(variables(aws, bucket, **ports))
+
+    assert "MTLS_TRAFFIC_PORT and MTLS_HEALTH_PORT are both 8443" in error
+    assert "MTLS_PROXY_PROTOCOL must be required or forbidden, found 'maybe'" in error
+
+
+def test_a_bucket_that_denies_and_an_object_that_is_missing_read_alike(aws: Aws, bucket: str) -> None:
+    """S3 answers 403 to both without ListBucket: one message names both, and the hint how to tell."""
+    with s3_that_answers(403, "AccessDenied") as url:
+        error, hint = fault(variables(aws, bucket, AWS_ENDPOINT_URL_S3=url))
+
+    assert f"s3://{bucket}/{MANIFEST_KEY}: AccessDenied" in error
+    assert "either the task role may not read it, or no certificate is installed yet" in error
+    assert "`certificates.py status` tells which" in hint
+
+
+def test_no_certificate_installed(aws: Aws, empty_bucket: str) -> None:
+    error, hint = fault(variables(aws, empty_bucket))
+
+    assert "no certificate is installed yet" in error
+    assert "certificates.py install" in hint
+
+
+def test_a_key_object_that_is_gone(aws: Aws, empty_bucket: str, server: Identity) -> None:
+    aws.install(empty_bucket, server)
+    for version in aws.s3.list_object_versions(Bucket=empty_bucket, Prefix=PRIVATE_KEY_KEY)["Versions"]:
+        aws.s3.delete_object(Bucket=empty_bucket, Key=PRIVATE_KEY_KEY, VersionId=version["VersionId"])
+
+    error, _ = fault(variables(aws, empty_bucket))
+
+    assert PRIVATE_KEY_KEY in error
+
+
+def test_a_key_that_does_not_match(aws: Aws, empty_bucket: str, server: Identity) -> None:
+    aws.install(empty_bucket, server, key_pem=client().key_pem)
+
+    error, hint = fault(variables(aws, empty_bucket))
+
+    assert error == "the server certificate is not usable: the private key does not match the leaf"
+    assert "certificates.py install" in hint
+
+
+def test_an_expired_certificate(aws: Aws, empty_bucket: str) -> None:
+    aws.install(empty_bucket, Authority().server(not_after=YESTERDAY))
+
+    error, _ = fault(variables(aws, empty_bucket))
+
+    assert "expired at " in error
+
+
+def test_a_certificate_for_another_host(aws: Aws, bucket: str) -> None:
+    error, _ = fault(variables(aws, bucket, **{Variable.HOST_NAME: "other.example.com"}))
+
+    assert "wrong host name: other.example.com expected, the leaf is for ingress.local.test" in error
+
+
+def test_a_manifest_that_is_none(aws: Aws, empty_bucket: str) -> None:
+    aws.s3.put_object(Bucket=empty_bucket, Key=MANIFEST_KEY, Body=b"{}")
+
+    error, _ = fault(variables(aws, empty_bucket))
+
+    assert error.startswith("the server certificate's manifest is not usable: `format` must be 1")
+
+
+def test_no_credentials(aws: Aws, bucket: str) -> None:
+    environment = variables(aws, bucket, AWS_EC2_METADATA_DISABLED="true")
+    del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
+
+    error, hint = fault(environment)
+
+    assert error.startswith("no AWS credentials to read the certificate store with")
+    assert "task role" in hint
+
+
+def test_a_port_that_is_taken(aws: Aws, bucket: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        error, _ = fault(variables(aws, bucket, **{Variable.TRAFFIC_PORT: str(port)}))
+
+    assert error.startswith(f"cannot listen on 127.0.0.1 port {port}: ")
