@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from stacks.local_cloud.balancer import Target
 
@@ -50,7 +49,7 @@ def running(address: str, behavior: Behavior, *, ports: tuple[int, int] = (0, 0)
                 self.send_header(name, value)
             self.end_headers()
 
-        def log_message(self, *_args: Any) -> None:
+        def log_message(self, *_args: object) -> None:
             """Say nothing."""
 
     with _Server((address, ports[0]), Traffic) as traffic, _Server((address, ports[1]), Health) as health:

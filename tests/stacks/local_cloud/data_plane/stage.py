@@ -98,7 +98,7 @@ def eventually(claim: Callable[[], object], *, within: float = 15.0) -> None:
     deadline = time.monotonic() + within
     while not claim():
         assert time.monotonic() < deadline, f"not within {within} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 @dataclass
@@ -235,7 +235,8 @@ class Stage:
         return str(registered["taskDefinition"]["taskDefinitionArn"])
 
     def service(self, task_definition: str, *, desired: int = 1, balanced: bool = True, **given: Any) -> None:
-        """Create the service."""
+        """Create the service; a grace period keeps a slow machine from looking like a sick task."""
+        given.setdefault("healthCheckGracePeriodSeconds", 60)
         if balanced:
             given["loadBalancers"] = [{"loadBalancerName": BALANCER, "containerName": "service", "containerPort": 8443}]
         self.client("ecs").create_service(

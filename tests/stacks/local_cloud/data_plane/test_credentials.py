@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.credentials import ContainerProvider
-from botocore.utils import ContainerMetadataFetcher
 
 from stacks.local_cloud.credentials import CredentialsAccess, CredentialsEndpoint
 
@@ -26,7 +25,8 @@ class Sts:
         self.sessions: list[str] = []
 
     def assume_role(self, **asked: Any) -> dict[str, Any]:
-        self.sessions.append(asked["RoleSessionName"])
+        """Give credentials that say which session they are of."""
+        self.sessions.append(str(asked["RoleSessionName"]))
         return {
             "Credentials": {
                 "AccessKeyId": f"ASIA{len(self.sessions)}",
@@ -117,10 +117,10 @@ def test_boto3_takes_them_as_it_takes_those_of_the_agent(endpoint: CredentialsEn
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": access.token,
     }
 
-    credentials = ContainerProvider(environment, ContainerMetadataFetcher()).load()
+    credentials = ContainerProvider(environment).load()
 
     assert credentials.access_key == "ASIA1"
-    assert credentials.token == "session"
+    assert credentials.get_frozen_credentials().token == "session"  # noqa: S105 - the twin's own
 
 
 def test_neither_token_nor_secret_is_shown(endpoint: CredentialsEndpoint) -> None:

@@ -34,7 +34,7 @@ def test_what_create_service_was_given_is_told_again(stage: Stage) -> None:
 
 def test_what_update_service_was_given_is_told_again(stage: Stage) -> None:
     stage.load_balancer()
-    stage.service(stage.task_definition(), desired=0, deploymentConfiguration=HALF, healthCheckGracePeriodSeconds=90)
+    stage.service(stage.task_definition(), desired=0, deploymentConfiguration=HALF)
 
     stage.update(healthCheckGracePeriodSeconds=30)
 
@@ -65,14 +65,6 @@ def test_counts_and_health_follow_what_runs(stage: Stage) -> None:
     cluster = stage.client("ecs").describe_clusters(clusters=[CLUSTER])["clusters"][0]
     assert (cluster["runningTasksCount"], cluster["pendingTasksCount"]) == (2, 0)
     eventually(lambda: "has reached a steady state" in stage.messages()[0])
-
-
-def test_a_deployment_behind_a_classic_load_balancer_has_no_rollout_state(stage: Stage) -> None:
-    stage.load_balancer()
-    stage.service(stage.task_definition(), desired=1)
-    eventually(lambda: stage.is_steady(1))
-
-    assert "rolloutState" not in stage.described()["deployments"][0]
 
 
 def test_too_few_instances_are_an_event(stage: Stage) -> None:
