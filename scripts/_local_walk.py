@@ -153,8 +153,15 @@ class Ingress:
         return f"https://{self.host_name}:{self.port}{_PATH}"
 
 
-def walk(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Walk the whole way; the docstring of this module numbers its steps."""
+def walk(options: argparse.Namespace, terminal: Terminal, *, second: float = 1.0) -> int:
+    """
+    Walk the whole way; the docstring of this module numbers its steps.
+
+    Args:
+        options: The command line.
+        terminal: Where to say how it goes.
+        second: How long a second of the load balancer really lasts; a test has less time.
+    """
     environment = load_environment(find_environment(LOCAL, ROOT))
     stays = not options.once
     if stays and (other := find_local_endpoint(ROOT)):
@@ -162,7 +169,7 @@ def walk(options: argparse.Namespace, terminal: Terminal) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_ended_by_sigterm())
         directory = _directory(stack, stays=stays)
-        run = Walk(environment, terminal, stack, directory=directory)
+        run = Walk(environment, terminal, stack, directory=directory, second=second)
         run.bring_up(announced=stays)
         run.deploy_and_certify()
         ingress = run.open_ingress(announced=stays)
@@ -180,7 +187,13 @@ class Walk:
     """One embedded ingress, from nothing to its last connection."""
 
     def __init__(
-        self, environment: Environment, terminal: Terminal, stack: contextlib.ExitStack, *, directory: Path
+        self,
+        environment: Environment,
+        terminal: Terminal,
+        stack: contextlib.ExitStack,
+        *,
+        directory: Path,
+        second: float = 1.0,
     ) -> None:
         """
         Begin.
@@ -190,11 +203,13 @@ class Walk:
             terminal: Where to say how it goes.
             stack: Ends what was started, the last first.
             directory: For the files of the demo client.
+            second: How long a second of the load balancer really lasts.
         """
         self._environment = environment
         self._terminal = terminal
         self._stack = stack
         self._directory = directory
+        self._second = second
         self._authority = DevelopmentAuthority.create(datetime.now(UTC))
         self._started = time.monotonic()
 
@@ -207,7 +222,7 @@ class Walk:
             self._cloud.client,
             self._cloud.endpoint_url,
             ROOT,
-            PlaneOptions(on_output=self._task_said, report=self._terminal.warning),
+            PlaneOptions(on_output=self._task_said, report=self._terminal.warning, second=self._second),
         )
         self._cloud.stand_ins.extend(self._data_plane.stand_ins())
         self._data_plane.start()
@@ -221,28 +236,37 @@ class Walk:
         if announced:
             self._stack.callback(withdraw, ROOT)
             announce(ROOT, self._endpoint)
-        self._target = Target(
-            self._environment, assemble(self._environment), open_account(self._environment, endpoint=self._endpoint)
-        )
+        account = open_account(self._environment, endpoint=self._endpoint)
+        self.target = Target(self._environment, assemble(self._environment), account)
         self._say(f"embedded AWS is up at {self._cloud.endpoint_url}")
 
     def deploy_and_certify(self) -> None:
         """Deploy as far as it goes, make what the workload waits for, and deploy the rest."""
-        outcome = self._deploy()
+        outcome = self.deploy()
         if outcome.needs:
             self._say("the workload waits for " + " and ".join(need.what for need in outcome.needs))
             self._install_certificate()
-            digest = push_image(self._target.account, self._environment, ROOT)
+            digest = push_image(self.target.account, self._environment, ROOT)
             self._say(f"image recorded: {digest}")
-            outcome = self._deploy()
+            outcome = self.deploy()
         if outcome.exit_code:
             raise LocalDeploymentFailedError(outcome)
         self._say(f"{len(outcome.stacks)} stacks stand")
 
+    def deploy(self) -> EnvironmentOutcome:
+        """Bring the embedded AWS to what the templates say."""
+        run = _stack_verbs.rollout(self.target, TerminalWatcher(self._terminal, is_brief=True))
+        try:
+            run.prepare()
+            return run.execute()
+        finally:
+            run.discard()
+            self._terminal.live("")
+
     def open_ingress(self, *, announced: bool) -> Ingress:
         """Wait until the balancer has somebody to send connections to, and say where it listens."""
         ingress_stack = naming.stack_name(self._environment, "ingress")
-        described = self._target.account.client("cloudformation").describe_stacks(StackName=ingress_stack)["Stacks"][0]
+        described = self.target.account.client("cloudformation").describe_stacks(StackName=ingress_stack)["Stacks"][0]
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
         name = outputs[naming.Output.LOAD_BALANCER_NAME]
         self._wait_until_healthy(name)
@@ -254,11 +278,11 @@ class Walk:
 
     def probe_all(self, ingress: Ingress) -> list[Probed]:
         """Enroll the demo client and show, from real connections, who is answered and who is refused."""
-        self._files = Files.write(self._directory, self._authority)
-        certificate = self._files.certificate.read_bytes()
-        enrollment.enroll(self._target.account, self._environment, DEMO_CLIENT, certificate)
+        self.files = Files.write(self._directory, self._authority)
+        certificate = self.files.certificate.read_bytes()
+        enrollment.enroll(self.target.account, self._environment, DEMO_CLIENT, certificate)
         self._say(f"enrolled {DEMO_CLIENT}")
-        client = Prober(ingress, self._files)
+        client = Prober(ingress, self.files)
         probed = [client.enrolled(), client.stranger(), client.nobody()]
         for each in probed:
             line = f"{each.who:<22} {each.answer}"
@@ -268,7 +292,7 @@ class Walk:
 
     def stay(self, ingress: Ingress) -> None:
         """Stay up until Ctrl-C, showing what the tasks say."""
-        for line in curl_lines(ingress, self._files):
+        for line in curl_lines(ingress, self.files):
             self._terminal.out(line)
         self._terminal.progress("up until Ctrl-C; the tasks' audit lines follow")
         with contextlib.suppress(KeyboardInterrupt):
@@ -276,19 +300,10 @@ class Walk:
                 time.sleep(_PAUSE_SECONDS)
         self._terminal.progress("going down")
 
-    def _deploy(self) -> EnvironmentOutcome:
-        run = _stack_verbs.rollout(self._target, TerminalWatcher(self._terminal, is_brief=True))
-        try:
-            run.prepare()
-            return run.execute()
-        finally:
-            run.discard()
-            self._terminal.live("")
-
     def _install_certificate(self) -> None:
         """Request, sign and install, as the role that may."""
         role = naming.role_arn(self._environment, "certificate-admin")
-        admin = self._target.account.assume_role(role, "local-walk")
+        admin = self.target.account.assume_role(role, "local-walk")
         request = server_certificate.request(admin, self._environment)
         manifest = server_certificate.install(
             admin, self._environment, self._authority.sign(request), at=datetime.now(UTC)
@@ -296,7 +311,7 @@ class Walk:
         self._say(f"certificate for {manifest.host_name} installed, good until {manifest.not_after:%Y-%m-%d}")
 
     def _wait_until_healthy(self, load_balancer: str) -> None:
-        client = self._target.account.client("elb")
+        client = self.target.account.client("elb")
         deadline = time.monotonic() + _HEALTHY_SECONDS
         while True:
             found = client.describe_instance_health(LoadBalancerName=load_balancer)["InstanceStates"]

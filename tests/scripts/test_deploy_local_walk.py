@@ -1,0 +1,137 @@
+"""
+The whole ingress on this machine, from templates to answers.
+
+What breaks it on AWS breaks it here: the tests below change one thing in a
+template, deploy that, and see that nobody is answered any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from scripts._local_walk import DEMO_CLIENT, Ingress, Probed, Walk, walk
+from scripts._terminal import ROOT, Terminal
+from stacks.catalog import Catalog
+from stacks.deployment.endpoint import find_local_endpoint
+from stacks.deployment.outcome import EnvironmentOutcome, Result
+from tests.stacks.deployment.small import LOCAL
+
+SECOND = 0.1
+"""The load balancer's shortest interval between health checks, 5 s, then takes half a second."""
+
+
+def terminal() -> tuple[Terminal, io.StringIO, io.StringIO]:
+    out, err = io.StringIO(), io.StringIO()
+    return Terminal(out=out, err=err, stdin=io.StringIO(), variables={}), out, err
+
+
+def test_once_every_probe_is_answered_as_it_must_and_nothing_stays() -> None:
+    here, out, err = terminal()
+    before = find_local_endpoint(ROOT)
+
+    code = walk(argparse.Namespace(once=True), here, second=SECOND)
+
+    enrolled, unknown, nobody = out.getvalue().splitlines()
+    assert code == 0, err.getvalue()
+    assert enrolled.startswith(f"enrolled {DEMO_CLIENT}  200 as {DEMO_CLIENT}, seen from 127.")
+    assert "403 unknown_certificate, fingerprint " in unknown
+    assert nobody.endswith("403 no_certificate")
+    assert err.getvalue().endswith("torn down\n")
+    assert find_local_endpoint(ROOT) == before
+
+
+# -- one thing changed ------------------------------------------------------------------
+
+
+@dataclass
+class Stage:
+    """An ingress that is up, whose templates can be changed."""
+
+    walk: Walk
+    ingress: Ingress
+    catalog: Catalog
+
+    def change_load_balancer(self, change: Callable[[dict[str, Any]], None]) -> EnvironmentOutcome:
+        """Change the load balancer's properties in the template of its stack, and deploy that."""
+        entry = self.catalog["ingress"]
+        template = json.loads(entry.body)
+        change(template["Resources"]["LoadBalancer"]["Properties"])
+        changed = replace(entry, template=template, body=json.dumps(template))
+        stacks = tuple(changed if each is entry else each for each in self.catalog.stacks)
+        return self.deploy(replace(self.catalog, stacks=stacks))
+
+    def deploy(self, catalog: Catalog) -> EnvironmentOutcome:
+        """Deploy other templates over those that stand."""
+        self.walk.target = replace(self.walk.target, catalog=catalog)
+        return self.walk.deploy()
+
+    def probe(self) -> list[Probed]:
+        """Ask as the three peers."""
+        return self.walk.probe_all(self.ingress)
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with contextlib.ExitStack() as stack:
+        run = Walk(LOCAL, terminal()[0], stack, directory=tmp_path_factory.mktemp("client"), second=SECOND)
+        run.bring_up(announced=False)
+        run.deploy_and_certify()
+        yield Stage(run, run.open_ingress(announced=False), run.target.catalog)
+
+
+@pytest.fixture
+def stage(standing: Stage) -> Iterator[Stage]:
+    """The ingress as its templates say, before and after."""
+    yield standing
+    assert standing.deploy(standing.catalog).exit_code == 0
+
+
+def test_as_it_is_everybody_gets_what_he_must(stage: Stage) -> None:
+    assert [probed.fault for probed in stage.probe()] == ["", "", ""]
+
+
+def test_a_wrong_instance_port_answers_nobody(stage: Stage) -> None:
+    def change(load_balancer: dict[str, Any]) -> None:
+        load_balancer["Listeners"][0]["InstancePort"] = "8444"
+        load_balancer["Policies"][0]["InstancePorts"] = ["8444"]
+
+    outcome = stage.change_load_balancer(change)
+
+    assert outcome.exit_code == 0
+    assert all(probed.fault for probed in stage.probe())
+
+
+def test_a_policy_for_a_port_nobody_listens_to_is_refused_and_everybody_is_still_answered(stage: Stage) -> None:
+    def change(load_balancer: dict[str, Any]) -> None:
+        load_balancer["Listeners"][0]["InstancePort"] = "8444"
+
+    outcome = stage.change_load_balancer(change)
+
+    (failed,) = (stack for stack in outcome.stacks if stack.result is Result.ROLLED_BACK)
+    assert "no listener has instance port 8443" in failed.message
+    assert [probed.fault for probed in stage.probe()] == ["", "", ""]
+
+
+def test_without_the_proxy_protocol_policy_nobody_is_answered(stage: Stage) -> None:
+    def change(load_balancer: dict[str, Any]) -> None:
+        del load_balancer["Policies"]
+
+    outcome = stage.change_load_balancer(change)
+
+    assert outcome.exit_code == 0
+    assert all(probed.fault for probed in stage.probe())
+
+
+def test_each_file_of_the_client_is_its_owners_alone(stage: Stage) -> None:
+    stage.probe()
+
+    directory = stage.walk.files.certificate.parent
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
