@@ -112,7 +112,7 @@ class LocalCloud:
         self._stabilization_seconds = stabilization_seconds
         self._engine: Engine | None = None
         self._wire: Wire | None = None
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = _Dispatcher(create_backend_app)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._session = boto3.Session(**_CREDENTIALS, region_name=region)
@@ -252,6 +252,20 @@ def _signed_service(environ: dict[str, Any]) -> str | None:
     _, found, scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")
     parts = scope.split(",")[0].split("/")
     return parts[3] if found and len(parts) > 4 else None  # noqa: PLR2004 - five parts make a scope
+
+
+class _Dispatcher(DomainDispatcherApplication):  # type: ignore[misc]  # moto ships no types
+    """Moto's dispatcher, which lists its directory of services for every request; ours remembers what it found."""
+
+    def __init__(self, create_app: Callable[..., Any]) -> None:
+        super().__init__(create_app)
+        self._backends: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Find the service a host name stands for; moto holds its lock meanwhile."""
+        if host not in self._backends:
+            self._backends[host] = super().get_backend_for_host(host)
+        return self._backends[host]
 
 
 class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto ships no types
