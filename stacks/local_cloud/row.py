@@ -147,9 +147,11 @@ class Row:
     """
     How one resource type lives.
 
-    A changed property that no `Setting` names is a replacement where the
-    provider schema calls it create-only, and an error naming type and
-    property anywhere else.
+    A changed property is a replacement where the provider schema calls it
+    create-only, and also where it calls it conditionally create-only and no
+    `Setting` names it. Any other property that no `Setting` names is an error
+    naming type and property. Changed tags of the stack reach the types whose
+    `Setting` names the schema's tag property.
     """
 
     type: str

@@ -117,7 +117,7 @@ def test_a_cloud_that_stops_does_not_wait_for_what_runs() -> None:
         _until(lambda: "stuck" in hand.shelf.things)
         began = time.perf_counter()
 
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20  # and not the two minutes a resource may take
     assert not [thread for thread in threading.enumerate() if thread.name == "stack-slow"]
 
 
