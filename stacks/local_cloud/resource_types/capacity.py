@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -196,16 +198,26 @@ def _set_hooks(resource: Resource) -> None:
 
 def _delete_group(resource: Resource) -> None:
     """Remove the group with its instances, protected ones too."""
-    autoscaling, ec2 = resource.client("autoscaling"), resource.client("ec2")
+    autoscaling = resource.client("autoscaling")
     found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[resource.physical_id])
     for group in found["AutoScalingGroups"]:
-        instances = [instance["InstanceId"] for instance in group["Instances"]]
-        ours = [{"Name": "attachment.instance-id", "Values": instances}]
-        interfaces = ec2.describe_network_interfaces(Filters=ours)["NetworkInterfaces"] if instances else []
-        autoscaling.delete_auto_scaling_group(AutoScalingGroupName=resource.physical_id, ForceDelete=True)
-        # moto leaves the instances' network interfaces behind; on AWS they go with them.
-        for interface in interfaces:
-            ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+        with _instances_remains(resource, [instance["InstanceId"] for instance in group["Instances"]]):
+            autoscaling.delete_auto_scaling_group(AutoScalingGroupName=resource.physical_id, ForceDelete=True)
+
+
+@contextmanager
+def _instances_remains(resource: Resource, instances: list[str]) -> Iterator[None]:
+    """Take away the network interfaces and volumes moto leaves behind; on AWS they go with their instances."""
+    ec2, ours = resource.client("ec2"), [{"Name": "attachment.instance-id", "Values": instances}]
+    interfaces = ec2.describe_network_interfaces(Filters=ours)["NetworkInterfaces"] if instances else []
+    volumes = ec2.describe_volumes(Filters=ours)["Volumes"] if instances else []
+    yield
+    for interface in interfaces:
+        ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+    for volume in volumes:
+        with unless_gone("InvalidVolume.NotFound"):
+            ec2.detach_volume(VolumeId=volume["VolumeId"], InstanceId=volume["Attachments"][0]["InstanceId"])
+            ec2.delete_volume(VolumeId=volume["VolumeId"])
 
 
 def _group(resource: Resource) -> dict[str, Any]:

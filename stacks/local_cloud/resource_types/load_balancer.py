@@ -67,7 +67,7 @@ def _listener(elb: Any, branch: Properties) -> dict[str, Any]:
 def _set_listeners(resource: Resource) -> None:
     """Bring listeners, policies and their bindings to the template's; they name each other, so they go together."""
     if resource.previous is not None:
-        _unbind(resource, resource.previous)
+        _unbind(resource)
         if _needs_new_backend(resource):
             _make_anew(resource)
         else:
@@ -94,14 +94,17 @@ def _bind(resource: Resource) -> None:
         elb.set_load_balancer_policies_of_listener(LoadBalancerName=name, LoadBalancerPort=port, PolicyNames=policies)
 
 
-def _unbind(resource: Resource, properties: Properties) -> None:
+def _unbind(resource: Resource) -> None:
+    """Take every policy off and away, by what is there: an update that failed may have left anything."""
     elb, name = resource.client("elb"), resource.physical_id
-    for port in _backend_policies(properties):
-        _set_backend(resource, port, [])
-    for port in _listener_policies(properties):
+    found = _balancer(resource)
+    for backend in found["BackendServerDescriptions"]:
+        _set_backend(resource, backend["InstancePort"], [])
+    for listener in found["ListenerDescriptions"]:
+        port = listener["Listener"]["LoadBalancerPort"]
         elb.set_load_balancer_policies_of_listener(LoadBalancerName=name, LoadBalancerPort=port, PolicyNames=[])
-    for policy in properties.branches("Policies"):
-        elb.delete_load_balancer_policy(LoadBalancerName=name, PolicyName=policy.require("PolicyName"))
+    for policy in found["Policies"]["OtherPolicies"]:
+        elb.delete_load_balancer_policy(LoadBalancerName=name, PolicyName=policy)
 
 
 def _set_backend(resource: Resource, port: int, policies: list[str]) -> None:

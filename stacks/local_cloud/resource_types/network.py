@@ -353,15 +353,23 @@ def _modify_endpoint(resource: Resource) -> None:
     if resource.previous is None:
         return
     properties, changes = resource.properties, dict[str, Any]()
+    worn = _endpoint_members(resource)
     for name in _ENDPOINT_MEMBERS:
-        before, after = resource.previous.take(name, []), properties.take(name, [])
-        if added := [member for member in after if member not in before]:
+        wanted = properties.take(name, [])
+        if added := [member for member in wanted if member not in worn[name]]:
             changes[f"Add{name}"] = added
-        if removed := [member for member in before if member not in after]:
+        if removed := [member for member in worn[name] if member not in wanted]:
             changes[f"Remove{name}"] = removed
     # Not ResetPolicy, which moto overlooks; the text is the one AWS resets to.
     changes["PolicyDocument"] = document(properties.take("PolicyDocument", _FULL_ACCESS))
     resource.client("ec2").modify_vpc_endpoint(VpcEndpointId=resource.physical_id, **changes)
+
+
+def _endpoint_members(resource: Resource) -> dict[str, list[str]]:
+    answer = resource.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[resource.physical_id])
+    found = answer["VpcEndpoints"][0]
+    groups = [group["GroupId"] for group in found["Groups"]]
+    return {"RouteTableIds": found["RouteTableIds"], "SubnetIds": found["SubnetIds"], "SecurityGroupIds": groups}
 
 
 def _delete_endpoint(resource: Resource) -> None:

@@ -120,8 +120,9 @@ def _set_inline_subscriptions(resource: Resource) -> None:
         pair = (subscription["Protocol"], subscription["Endpoint"])
         if pair in before and pair not in wanted:
             sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+    there = [(subscription["Protocol"], subscription["Endpoint"]) for subscription in worn]
     for protocol, endpoint in wanted:
-        if (protocol, endpoint) not in before:
+        if (protocol, endpoint) not in there:
             sns.subscribe(TopicArn=arn, Protocol=protocol, Endpoint=endpoint)
 
 
@@ -288,6 +289,7 @@ def _transformation(logs: Any, item: Properties) -> dict[str, Any]:
 
 def _set_filter(resource: Resource) -> None:
     if resource.previous is not None:
+        _delete_filter(resource)  # moto would keep both the old one and the new
         _put_filter(resource, resource.physical_id)
 
 

@@ -33,15 +33,20 @@ def _set_egress(resource: Resource) -> None:
 
 
 def _set_rules(resource: Resource, direction: str, name: str, *, otherwise: list[dict[str, Any]]) -> None:
-    """Exchange the group's inline rules; rules that are resources of their own are left alone."""
+    """
+    Exchange the group's inline rules; rules that are resources of their own are left alone.
+
+    A rule that is gone or there already is as good: the update before may have failed half-way.
+    """
     before = _inline(resource.previous, name, otherwise) if resource.previous else otherwise
     after = _inline(resource.properties, name, otherwise)
     for permission in before:
         if permission not in after:
-            _change(resource, resource.physical_id, f"revoke_security_group_{direction}", permission)
+            _revoke(resource, resource.physical_id, direction, permission)
     for permission in after:
         if permission not in before:
-            _change(resource, resource.physical_id, f"authorize_security_group_{direction}", permission)
+            with unless_gone("InvalidPermission.Duplicate"):
+                _change(resource, resource.physical_id, f"authorize_security_group_{direction}", permission)
 
 
 def _inline(properties: Properties, name: str, otherwise: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,6 +71,11 @@ def _permission(rule: Properties) -> dict[str, Any]:
 
 def _change(resource: Resource, group: str, operation: str, permission: dict[str, Any]) -> Any:
     return getattr(resource.client("ec2"), operation)(GroupId=group, IpPermissions=[permission])
+
+
+def _revoke(resource: Resource, group: str, direction: str, permission: dict[str, Any]) -> None:
+    with unless_gone("InvalidGroup.NotFound", "InvalidPermission.NotFound"):
+        _change(resource, group, f"revoke_security_group_{direction}", permission)
 
 
 def _delete_group(resource: Resource) -> None:
@@ -133,7 +143,7 @@ def _revoke_default_egress(resource: Resource, group: str) -> None:
     found = resource.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
     for permission in found["IpPermissionsEgress"]:
         if permission["IpProtocol"] == "-1" and permission["IpRanges"] == _ALLOW_ALL["IpRanges"]:
-            _change(resource, group, "revoke_security_group_egress", _ALLOW_ALL)
+            _revoke(resource, group, _EGRESS, _ALLOW_ALL)
 
 
 def _describe_rule(resource: Resource, *, direction: str) -> None:
@@ -141,15 +151,14 @@ def _describe_rule(resource: Resource, *, direction: str) -> None:
         return
     # moto's own call to change a rule's description knows addresses only, so the rule is written anew.
     group = resource.properties.require("GroupId")
-    _change(resource, group, f"revoke_security_group_{direction}", _permission(resource.previous))
+    _revoke(resource, group, direction, _permission(resource.previous))
     answer = _change(resource, group, f"authorize_security_group_{direction}", _permission(resource.properties))
     resource.physical_id = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
 
 
 def _delete_rule(resource: Resource, *, direction: str) -> None:
     group = resource.properties.require("GroupId")
-    with unless_gone("InvalidGroup.NotFound", "InvalidPermission.NotFound"):
-        _change(resource, group, f"revoke_security_group_{direction}", _permission(resource.properties))
+    _revoke(resource, group, direction, _permission(resource.properties))
 
 
 def _rule(type_name: str, direction: str) -> Row:

@@ -62,10 +62,12 @@ def _set_indexes(resource: Resource) -> None:
         return
     dynamodb = resource.client("dynamodb")
     before, after = _indexes(dynamodb, resource.previous), _indexes(dynamodb, resource.properties)
+    there = [index["IndexName"] for index in _table(resource).get("GlobalSecondaryIndexes", [])]
+    removed = [name for name in there if name not in after or before.get(name) != after[name]]
+    changes: list[dict[str, Any]] = [{"Delete": {"IndexName": name}} for name in removed]
+    changes += [{"Create": index} for name, index in after.items() if name in removed or name not in there]
     defined = arguments(dynamodb, "update_table", resource.properties, "AttributeDefinitions")
-    removed = [{"Delete": {"IndexName": name}} for name, index in before.items() if after.get(name) != index]
-    made = [{"Create": index} for name, index in after.items() if before.get(name) != index]
-    for change in removed + made:
+    for change in changes:
         dynamodb.update_table(TableName=resource.physical_id, GlobalSecondaryIndexUpdates=[change], **defined)
 
 

@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 from stacks.local_cloud.resource_types.calls import arguments, document, unless_gone
 from stacks.local_cloud.row import Properties, ResourceFailedError
 
-
 Client = Any  # boto3's clients are made at run time
 
 

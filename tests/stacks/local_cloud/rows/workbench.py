@@ -23,7 +23,7 @@ class FailedError(Exception):
 
 @dataclass(slots=True)
 class Made:
-    """One resource in a stack of its own."""
+    """One resource in a stack of its own; `stack` is the stack's id."""
 
     type: str
     stack: str
@@ -44,8 +44,10 @@ class Workbench:
 
     def make(self, type_name: str, **properties: Json) -> Made:
         """Create a stack of one resource whose outputs are Ref and every attribute."""
-        made = Made(type_name, f"stack-{next(self._numbers)}", "", {}, properties, "")
-        self._cloudformation.create_stack(StackName=made.stack, TemplateBody=self._template(made), **_FIXED)
+        made = Made(type_name, "", "", {}, properties, "")
+        made.stack = self._cloudformation.create_stack(
+            StackName=f"stack-{next(self._numbers)}", TemplateBody=self._template(made), **_FIXED
+        )["StackId"]
         return self._finished(made, "CREATE_COMPLETE")
 
     def change(self, made: Made, **properties: Json) -> Made:
@@ -85,23 +87,21 @@ class Workbench:
             time.sleep(_POLL_SECONDS)
         if stack["StackStatus"] != status:
             raise FailedError(self._reason(made.stack))
-        made.attributes = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
-        made.ref = made.attributes.pop("Ref", "")
         if status != "DELETE_COMPLETE":
+            made.attributes = {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}
+            made.ref = made.attributes.pop("Ref")
             resources = self._cloudformation.describe_stack_resources(StackName=made.stack)["StackResources"]
             made.physical_id = resources[0]["PhysicalResourceId"]
         return made
 
-    def _stack(self, name: str) -> dict[str, Any]:
-        found = self._cloudformation.list_stacks()["StackSummaries"]
-        identity = next(stack["StackId"] for stack in found if stack["StackName"] == name)
+    def _stack(self, identity: str) -> dict[str, Any]:
         return dict(self._cloudformation.describe_stacks(StackName=identity)["Stacks"][0])
 
-    def _reason(self, name: str) -> str:
-        identity = self._stack(name)["StackId"]
+    def _reason(self, identity: str) -> str:
         events = self._cloudformation.describe_stack_events(StackName=identity)["StackEvents"]
         failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
-        return str(failed[0].get("ResourceStatusReason", "")) if failed else "no event says why"
+        ours = [event for event in failed if event["LogicalResourceId"] == "Thing"]
+        return str(ours[-1].get("ResourceStatusReason", "")) if ours else "no event says why"
 
 
 _FIXED: dict[str, Json] = {"Capabilities": ["CAPABILITY_NAMED_IAM"], "Tags": [{"Key": "project", "Value": "ingress"}]}
