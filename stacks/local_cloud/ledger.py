@@ -145,10 +145,14 @@ class Ledger:
         with self._lock:
             return next((task for arn, task in self._tasks.items() if arn.rsplit("/", 1)[-1] == wanted), None)
 
+    def tasks(self) -> tuple[TaskView, ...]:
+        """Every task, those that stopped a while ago excepted."""
+        with self._lock:
+            return tuple(self._tasks.values())
+
     def live_tasks(self) -> tuple[TaskView, ...]:
         """Every task that is not stopped."""
-        with self._lock:
-            return tuple(task for task in self._tasks.values() if task.status is not TaskStatus.STOPPED)
+        return tuple(task for task in self.tasks() if task.status is not TaskStatus.STOPPED)
 
     def request_stop(self, task_arn: str, reason: str) -> None:
         """Note that somebody called StopTask."""

@@ -213,10 +213,19 @@ class EcsStandIn:
                 task["containers"] = containers
 
     def _after_list_tasks(self, asked: Document, told: Document) -> None:
-        """Filter as ECS does, by service and desired status (RUNNING unless asked otherwise); moto does neither."""
+        """
+        Filter as ECS does, by service and desired status (RUNNING unless asked otherwise); moto does neither.
+
+        moto also takes a task whose instance is gone for running, so what
+        stopped is added where no other filter is asked for.
+        """
         service = asked.get("serviceName", "").rsplit("/", 1)[-1]
         desired = asked.get("desiredStatus", "RUNNING")
-        told["taskArns"] = [arn for arn in told["taskArns"] if self._is_listed(arn, service, desired)]
+        arns = dict.fromkeys(told["taskArns"])
+        if not {"family", "containerInstance", "startedBy"} & set(asked):
+            mark = f":task/{asked.get('cluster', 'default').rsplit('/', 1)[-1]}/"
+            arns |= dict.fromkeys(task.arn for task in self._ledger.tasks() if mark in task.arn)
+        told["taskArns"] = [arn for arn in arns if self._is_listed(arn, service, desired)]
 
     def _after_describe_clusters(self, _asked: Document, told: Document) -> None:
         for cluster in told["clusters"]:

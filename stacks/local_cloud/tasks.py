@@ -60,6 +60,7 @@ class Task:
     process: TaskProcess | None = None
     registered_at: set[str] = field(default_factory=set)
     kill_at: float | None = None
+    has_lost_instance: bool = False
 
     @property
     def id(self) -> str:
@@ -151,6 +152,7 @@ class TaskLife:
 
     def kill(self, task: Task, *, code: str, reason: str) -> None:
         """End a task at once: its instance is gone."""
+        task.has_lost_instance = True
         if task.is_wanted:
             self.stop(task, code=code, reason=reason)
         if task.process is not None:
@@ -293,10 +295,12 @@ class TaskLife:
             stopped_reason=stopped_reason,
             stopped_at=time.time(),
         )
+        if task.has_lost_instance:
+            return  # moto has forgotten what the task took of the instance, and fails when asked to give it back
         try:
             self._client("ecs").stop_task(cluster=task.order.cluster, task=task.view.arn, reason=stopped_reason)
         except ClientError:
-            return  # moto has forgotten the cluster or the instance, and with it the task
+            return  # the cluster is gone, and the task with it
 
     def _note(self, task: Task, **changes: Any) -> None:
         task.view = dataclasses.replace(task.view, **changes)
