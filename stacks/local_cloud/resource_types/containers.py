@@ -14,6 +14,10 @@ _NO_CLUSTER = "ClusterNotFoundException"
 _DRAIN_SECONDS = 300.0
 """How long a deleted service may take to stop its tasks: their stop timeouts and the load balancer's draining."""
 _POLL_SECONDS = 0.2
+_FEWEST_FAILURES, _MOST_FAILURES = 3, 200
+"""Between which the circuit breaker's threshold lies (ECS Developer Guide, "deployment circuit breaker")."""
+_TOLD_EVENTS = 3
+"""So many of the service's newest events are told as the reason."""
 
 
 def _set_tags(resource: Resource) -> None:
@@ -301,15 +305,19 @@ def _is_steady(resource: Resource) -> bool:
         raise ResourceFailedError("the service is gone")
     deployments = service.get("deployments", [])
     for deployment in deployments:
-        if deployment.get("status") == "PRIMARY" and deployment.get("rolloutState") == "FAILED":
-            reason = deployment.get("rolloutStateReason", "the deployment failed")
-            raise ResourceFailedError(f"{reason} {_last_event(service)}".strip())
+        _refuse_broken(service, deployment)
     return len(deployments) == 1 and service["runningCount"] == service["desiredCount"]
 
 
-def _last_event(service: dict[str, Any]) -> str:
-    events = service.get("events", [])
-    return str(events[0]["message"]) if events else ""
+def _refuse_broken(service: dict[str, Any], deployment: dict[str, Any]) -> None:
+    """Break the circuit as ECS does, if it may: after half the desired count of failed tasks, three at least."""
+    breaker = service.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
+    if not breaker.get("enable") or deployment["status"] != "PRIMARY":
+        return
+    half = -(-int(deployment["desiredCount"]) // 2)
+    if deployment.get("failedTasks", 0) >= min(max(half, _FEWEST_FAILURES), _MOST_FAILURES):
+        said = " ".join(event["message"] for event in reversed(service.get("events", [])[:_TOLD_EVENTS]))
+        raise ResourceFailedError(f"ECS Deployment Circuit Breaker was triggered. {said}".strip())
 
 
 def _service_name(resource: Resource) -> str:
