@@ -91,7 +91,8 @@ def serve(settings: Settings) -> int:
         open_listening_socket(settings.bind_address, settings.traffic_port) as traffic,
         open_listening_socket(settings.bind_address, settings.health_port) as health,
     ):
-        audit.record(
+        announce = functools.partial(
+            audit.record,
             Event.LISTENING,
             address=settings.bind_address,
             traffic_port=traffic.getsockname()[1],
@@ -100,7 +101,8 @@ def serve(settings: Settings) -> int:
             certificate=identity.leaf.fingerprint.hex,
             certificate_not_after=identity.not_after.isoformat(),
         )
-        return Listener(worker, audit, workers=settings.workers).run(traffic=traffic, health=health)
+        listener = Listener(worker, audit, workers=settings.workers)
+        return listener.run(traffic=traffic, health=health, announce=announce)
 
 
 def _now() -> datetime:

@@ -131,8 +131,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _announce_end(self) -> None:
         """Make the answer under way the last, and say so in it unless its head is out already (RFC 9112, 9.6)."""
-        self.cycle.keep_alive = False
-        self.cycle.default_headers = [*self.cycle.default_headers, CLOSE_HEADER]
+        if self.cycle.keep_alive:
+            self.cycle.keep_alive = False
+            self.cycle.default_headers = [*self.cycle.default_headers, CLOSE_HEADER]
 
     @property
     def _current(self) -> RequestResponseCycle | None:

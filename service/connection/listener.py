@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,25 +74,32 @@ class Listener:
         self._stop_by: float | None = None
         self._has_failed = False
 
-    def run(self, *, traffic: socket.socket, health: socket.socket) -> int:
+    def run(self, *, traffic: socket.socket, health: socket.socket, announce: Callable[[], None]) -> int:
         """
         Serve until SIGTERM or SIGINT.
 
         Both sockets listen already; they are closed here when the workers are told to stop, so that after the last
         worker's own copy nobody holds a connection that nobody will accept.
 
+        Args:
+            traffic: Listens for peers.
+            health: Listens for the load balancer's checks.
+            announce: Called once, when peers are answered and a signal is a drain.
+
         Returns:
             The exit code: 0 when every worker drained, 1 when one had to be killed or failed at it.
         """
         lifeline, held = os.pipe()
         with _wakeups() as wakeup:
+            self._start_due_workers(traffic, health, lifeline=lifeline, held=held)
+            announce()
             while not self._is_over():
-                self._start_due_workers(traffic, health, lifeline=lifeline, held=held)
                 for number in _wait(wakeup, self._seconds_to_next()):
                     if number in _STOP_SIGNALS:
                         self._stop(traffic, health)
                 self._reap()
                 self._kill_hung()
+                self._start_due_workers(traffic, health, lifeline=lifeline, held=held)
         os.close(held)
         os.close(lifeline)
         return 1 if self._has_failed else 0
@@ -109,18 +116,17 @@ class Listener:
                 slot.pid = self._fork(traffic, health, lifeline=lifeline, held=held)
 
     def _fork(self, traffic: socket.socket, health: socket.socket, *, lifeline: int, held: int) -> int:
-        # Blocked over the fork: a signal that found the child with the parent's handlers would be lost.
+        # Blocked over the fork: a signal that found the child with the parent's handlers would be lost. The worker
+        # lets SIGTERM in when it has a handler of its own, so that one sent at any moment is a drain.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         pid = os.fork()
         if pid == 0:
             os.close(held)
-            self._become_worker(traffic, health, lifeline=lifeline, unblocked=before)
+            self._become_worker(traffic, health, lifeline=lifeline)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
-    def _become_worker(
-        self, traffic: socket.socket, health: socket.socket, *, lifeline: int, unblocked: set[int]
-    ) -> None:
+    def _become_worker(self, traffic: socket.socket, health: socket.socket, *, lifeline: int) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -128,7 +134,6 @@ class Listener:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # Ctrl-C reaches the whole terminal group; the parent turns it into SIGTERM for us.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             self._worker.run(traffic=traffic, health=health, lifeline=lifeline)
             code = 0
         except BaseException:  # noqa: BLE001 -- the edge of a process
@@ -161,8 +166,7 @@ class Listener:
         now = time.monotonic()
         pid, slot.pid = slot.pid, None
         if self._stop_by is not None:
-            # A worker not yet listening for it dies of SIGTERM; it had nothing to drain.
-            self._has_failed |= code not in {0, -signal.SIGTERM}
+            self._has_failed |= code != 0
             return
         wait = slot.delay.after(now - slot.began)
         slot.due = now + wait

@@ -80,9 +80,11 @@ class Session(asyncio.Protocol):
         self._app_state = app_state
         self._phase = _Phase.PROXY_HEADER
         self._early = b""
+        self._has_hello = False
         self._tls: TlsConnection | None = None
         self._http: BoundedHttpProtocol | None = None
         self._is_draining = False
+        self._has_peer_ended = False
         self._deadline: asyncio.TimerHandle | None = None
 
     # -- what the transport says ---------------------------------------------
@@ -95,10 +97,10 @@ class Session(asyncio.Protocol):
         peer_name = transport.get_extra_info("peername") or ("", 0)
         self._source = Endpoint(*peer_name[:2])
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # all it needs is `shutdown`
-        if self._doorway.proxy_protocol is ProxyProtocol.REQUIRED:
-            self._arm(self._doorway.limits.proxy_header_seconds)
-        else:
+        if self._is_header_forbidden:
             self._begin_handshake()
+        else:
+            self._arm(self._doorway.limits.proxy_header_seconds)
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the phase they belong to."""
@@ -106,6 +108,7 @@ class Session(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the end of the peer's half; True keeps our half open for an answer under way."""
+        self._has_peer_ended = True
         if self._phase is _Phase.HTTP and self._http is not None:
             self._http.peer_ended()
             return True
@@ -183,9 +186,8 @@ class Session(asyncio.Protocol):
         self._arm(self._doorway.limits.handshake_seconds)
 
     def _take_handshake(self, data: bytes) -> None:
-        is_first = not self._early
-        self._early = b"begun"
-        if is_first and opens_with_proxy_header(data):
+        is_first, self._has_hello = not self._has_hello, True
+        if is_first and self._is_header_forbidden and opens_with_proxy_header(data):
             self._refuse_opening("a header found where the setting forbids it")
             return
         tls = self._opened()
@@ -247,6 +249,10 @@ class Session(asyncio.Protocol):
         self._leave_http(cause)
         self._transport.resume_reading()
         self._transport.write(last_words)
+        if self._has_peer_ended:
+            # Nothing more can come that a reset would answer.
+            self._transport.close()
+            return
         self._transport.write_eof()
         self._linger(self._transport.get_write_buffer_size())
 
@@ -285,12 +291,16 @@ class Session(asyncio.Protocol):
 
     def _note_unfinished(self) -> None:
         """Say that a peer left within the handshake; one that left before its first byte is a probe, and no news."""
-        if self._phase is _Phase.HANDSHAKE and self._early:
+        if self._phase is _Phase.HANDSHAKE and self._has_hello:
             self._record(Event.HANDSHAKE_FAILED, reason="the peer closed the connection")
-            self._early = b""
+            self._phase = _Phase.LINGERING
 
     def _record(self, event: Event, *, reason: str) -> None:
         self._doorway.audit.record(event, reason=reason, peer_address=self._source.address, peer_port=self._source.port)
+
+    @property
+    def _is_header_forbidden(self) -> bool:
+        return self._doorway.proxy_protocol is ProxyProtocol.FORBIDDEN
 
     def _opened(self) -> TlsConnection:
         if self._tls is None:  # pragma: no cover -- the phases see to it

@@ -48,6 +48,8 @@ class Worker:
         """
         Serve until SIGTERM and drain; returns when all is done.
 
+        SIGTERM may be blocked by the caller; it is let in once somebody listens for it.
+
         Args:
             traffic: Listens for peers.
             health: Listens for the load balancer's checks.
@@ -60,6 +62,7 @@ class Worker:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         loop.add_reader(lifeline, stopping.set)
 
         answers = Health()

@@ -29,13 +29,15 @@ async def answer(
     document: Mapping[str, object],
     *,
     content_type: bytes = JSON,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> None:
     """Send a whole answer; nobody on the way may keep it."""
     body = json.dumps(document).encode() + b"\n"
-    headers = [
+    all_headers = [
         (b"content-type", content_type),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        *headers,
     ]
-    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.start", "status": int(status), "headers": all_headers})
     await send({"type": "http.response.body", "body": body})

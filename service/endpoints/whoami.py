@@ -18,17 +18,16 @@ async def whoami(scope: Scope, _receive: Receive, send: Send) -> None:
     state = scope["state"]
     request_id: str = state["request_id"]
     if scope["path"] != PATH:
-        detail = f"There is nothing here; {PATH} tells who you are."
-        await answer(
-            send,
-            HTTPStatus.NOT_FOUND,
-            problem(HTTPStatus.NOT_FOUND, detail, request_id=request_id),
-            content_type=PROBLEM_JSON,
+        missing = problem(
+            HTTPStatus.NOT_FOUND, f"There is nothing here; {PATH} tells who you are.", request_id=request_id
         )
+        await answer(send, HTTPStatus.NOT_FOUND, missing, content_type=PROBLEM_JSON)
         return
     if scope["method"] not in {"GET", "HEAD"}:
         refused = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{PATH} is read with GET.", request_id=request_id)
-        await answer(send, HTTPStatus.METHOD_NOT_ALLOWED, refused, content_type=PROBLEM_JSON)
+        await answer(
+            send, HTTPStatus.METHOD_NOT_ALLOWED, refused, content_type=PROBLEM_JSON, headers=((b"allow", b"GET, HEAD"),)
+        )
         return
     await answer(send, HTTPStatus.OK, _describe(scope, state["client"], state["peer"]))
 

@@ -71,15 +71,29 @@ def test_a_large_body_arrives_whole() -> None:
         opened.close()
 
 
-def test_a_peer_that_half_closes_still_gets_its_answer() -> None:
-    """close_notify after the request: nothing more is asked, and the answer is owed."""
+def test_a_peer_that_half_closes_still_gets_its_answer_and_the_end() -> None:
+    """FIN after the request: nothing more will be asked, the answer is owed, and nobody lingers."""
     with open_doorstep(LIMITS) as doorstep:
         plain = socket.create_connection(doorstep.address, timeout=5)
         opened = Connection.over(plain, client_context(doorstep.trust))
         opened.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        plain_socket = socket.socket(fileno=socket.dup(opened.tls.fileno()))
-        plain_socket.shutdown(socket.SHUT_WR)
+        with socket.socket(fileno=socket.dup(opened.tls.fileno())) as beneath:
+            beneath.shutdown(socket.SHUT_WR)
+            began = time.monotonic()
 
-        assert opened.answer().status == 200
-        plain_socket.close()
+            assert opened.answer().status == 200
+            assert opened.tls.recv(1) == b""
+            assert time.monotonic() - began < LIMITS.linger_seconds
+        opened.close()
+
+
+def test_half_a_request_and_the_end_is_given_up() -> None:
+    with open_doorstep(LIMITS, application=count_body) as doorstep:
+        plain = socket.create_connection(doorstep.address, timeout=5)
+        opened = Connection.over(plain, client_context(doorstep.trust))
+        opened.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf")
+        with socket.socket(fileno=socket.dup(opened.tls.fileno())) as beneath:
+            beneath.shutdown(socket.SHUT_WR)
+
+            assert opened.tls.recv(1) == b""
         opened.close()

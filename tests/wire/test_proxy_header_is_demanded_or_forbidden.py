@@ -47,6 +47,14 @@ def test_a_header_that_is_forbidden_ends_the_connection(start_service: StartServ
     assert "forbids" in service.event("proxy_header_refused")["reason"]
 
 
+def test_a_second_header_by_the_peer_itself_is_no_tls(service: Service) -> None:
+    """The balancer's line counts, and a peer behind it cannot add another."""
+    with pytest.raises(ssl.SSLError):
+        ask(service, client(), proxy=PROXY + b"PROXY TCP4 198.51.100.1 203.0.113.9 1 443\r\n")
+
+    assert service.event("handshake_failed", peer_address="192.0.2.7")
+
+
 def test_where_it_is_forbidden_the_socket_s_own_address_counts(aws: Aws, start_service: StartService) -> None:
     service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
     partner = client()

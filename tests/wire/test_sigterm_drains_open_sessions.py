@@ -89,7 +89,15 @@ def test_an_idle_connection_is_closed_with_close_notify(aws: Aws, start_service:
     assert service.wait() == 0
 
 
+def test_a_signal_that_comes_before_the_workers_are_ready_is_a_drain_too(start_service: StartService) -> None:
+    service = start_service(**{Variable.WORKERS: "3"})
+
+    assert service.stop(signal.SIGTERM) == 0
+    service.event("stopped")
+
+
 def test_ctrl_c_ends_it_the_same_way(start_service: StartService) -> None:
     service = start_service()
 
     assert service.stop(signal.SIGINT) == 0
+    service.event("stopped")
