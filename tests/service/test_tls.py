@@ -35,7 +35,7 @@ class Partner:
         self.side = context.wrap_bio(self.incoming, self.outgoing, server_hostname=HOST_NAME)
 
     def handshake(self, server: TlsConnection, *, fragment: int = 65536) -> None:
-        """Carry bytes to and fro until both sides are done."""
+        """Carry bytes both ways until both sides are done."""
         for _ in range(10):
             with contextlib.suppress(ssl.SSLWantReadError):
                 self.side.do_handshake()

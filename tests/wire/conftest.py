@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pytest
 
+from service.contract import Variable
 from tests.certificates import Authority, Identity
 from tests.wire.stage import Aws, Service, running, variables
 
@@ -53,6 +54,14 @@ def empty_bucket(aws: Aws) -> str:
 def service(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
     """One service for every test that leaves it as it was."""
     with running(variables(aws, bucket), trust=authority.pem) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def direct_service(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
+    """One without a balancer before it: PROXY headers are forbidden."""
+    environment = variables(aws, bucket, **{Variable.PROXY_PROTOCOL: "forbidden"})
+    with running(environment, trust=authority.pem) as started:
         yield started
 
 

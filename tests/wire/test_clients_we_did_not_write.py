@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.contract import Variable
 from tests.certificates import HOST_NAME, client
-from tests.wire.conftest import StartService
 from tests.wire.stage import Aws, Service
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on this machine")
@@ -44,14 +42,13 @@ def test_curl_is_answered(aws: Aws, service: Service, tmp_path: Path, highest: s
 
 @needs_openssl
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_openssl_is_answered(aws: Aws, start_service: StartService, tmp_path: Path, version: str) -> None:
+def test_openssl_is_answered(aws: Aws, direct_service: Service, tmp_path: Path, version: str) -> None:
     """It cannot send a PROXY header, so it comes without a balancer."""
-    service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
     partner = client()
     aws.enroll(partner, "acme")
     chain, key = partner.write(tmp_path)
-    (tmp_path / "trust.pem").write_bytes(service.trust)
-    host, port = service.address
+    (tmp_path / "trust.pem").write_bytes(direct_service.trust)
+    host, port = direct_service.address
 
     done = run(
         *("openssl", "s_client", "-connect", f"{host}:{port}", "-servername", HOST_NAME, version, "-quiet"),
@@ -64,10 +61,9 @@ def test_openssl_is_answered(aws: Aws, start_service: StartService, tmp_path: Pa
 
 
 @needs_openssl
-def test_openssl_is_asked_for_a_certificate_without_any_name(start_service: StartService) -> None:
+def test_openssl_is_asked_for_a_certificate_without_any_name(direct_service: Service) -> None:
     """With a list of CA names, Java and Schannel clients silently send no certificate."""
-    service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
-    host, port = service.address
+    host, port = direct_service.address
 
     done = run("openssl", "s_client", "-connect", f"{host}:{port}", "-servername", HOST_NAME)
 

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.contract import Variable
 from tests.certificates import HOST_NAME, client
-from tests.wire.conftest import StartService
 from tests.wire.stage import PROXY, Aws, Service, ask, client_context, connection, read_to_end
 
 
@@ -37,14 +35,12 @@ def test_without_the_header_the_connection_ends_before_tls(service: Service) -> 
     assert "bind a ProxyProtocol policy" in line["reason"]
 
 
-def test_a_header_that_is_forbidden_ends_the_connection(start_service: StartService) -> None:
+def test_a_header_that_is_forbidden_ends_the_connection(direct_service: Service) -> None:
     """Otherwise any peer could name itself whoever it likes."""
-    service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
-
     with pytest.raises(ssl.SSLEOFError):
-        ask(service, client(), proxy=PROXY)
+        ask(direct_service, client(), proxy=PROXY)
 
-    assert "forbids" in service.event("proxy_header_refused")["reason"]
+    assert "forbids" in direct_service.event("proxy_header_refused")["reason"]
 
 
 def test_a_second_header_by_the_peer_itself_is_no_tls(service: Service) -> None:
@@ -55,12 +51,11 @@ def test_a_second_header_by_the_peer_itself_is_no_tls(service: Service) -> None:
     assert service.event("handshake_failed", peer_address="192.0.2.7")
 
 
-def test_where_it_is_forbidden_the_socket_s_own_address_counts(aws: Aws, start_service: StartService) -> None:
-    service = start_service(**{Variable.PROXY_PROTOCOL: "forbidden"})
+def test_where_it_is_forbidden_the_socket_s_own_address_counts(aws: Aws, direct_service: Service) -> None:
     partner = client()
     aws.enroll(partner, "direct")
 
-    with connection(service, partner, proxy=b"") as opened:
+    with connection(direct_service, partner, proxy=b"") as opened:
         answer = opened.get()
         port = opened.tls.getsockname()[1]
 
