@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +42,7 @@ _BREATH_SECONDS: Final = 0.02
 """Between sweeps in any case."""
 _STOP_SECONDS: Final = 10.0
 """For all tasks to end on SIGTERM when the data plane stops; then they are killed."""
+_KILL_SECONDS: Final = 5.0
 
 
 def _hear_nothing(_said: object) -> None:
@@ -163,16 +166,11 @@ class DataPlane:
         processes = [task.process for task in self._scheduler.tasks() if task.process is not None]
         for process in processes:
             process.ask_to_stop()
-        deadline = threading.Event()
-        timer = threading.Timer(_STOP_SECONDS, deadline.set)
-        timer.daemon = True
-        timer.start()
+        deadline = time.monotonic() + _STOP_SECONDS
         for process in processes:
-            while process.exit_code is None and not deadline.is_set():
-                process.join(_BREATH_SECONDS)
+            process.join(max(0.0, deadline - time.monotonic()))
             process.kill()
-            process.join(_STOP_SECONDS)
-        timer.cancel()
+            process.join(_KILL_SECONDS)
 
     # -- the loop --------------------------------------------------------------------
     def _keep_sweeping(self) -> None:
@@ -204,7 +202,9 @@ class DataPlane:
 
     def _sweep(self) -> None:
         clusters = self._active_clusters()
-        self._scheduler.tick(clusters, self._agents.observe(clusters))
+        instances = self._agents.observe(clusters)
+        self._ledger.note_instances(Counter(instance.cluster for instance in instances))
+        self._scheduler.tick(clusters, instances)
         self._balancer.apply(self._load_balancers(), self._scheduler.targets())
 
     def _active_clusters(self) -> dict[str, frozenset[str]]:

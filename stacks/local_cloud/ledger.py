@@ -129,6 +129,7 @@ class Ledger:
     _given: dict[str, GivenService] = field(default_factory=dict)
     _definitions: dict[str, RegisteredDefinition] = field(default_factory=dict)
     _stop_requests: dict[str, str] = field(default_factory=dict)
+    _instances: dict[str, int] = field(default_factory=dict)
 
     # -- tasks -----------------------------------------------------------------
     def note_task(self, task: TaskView) -> None:
@@ -165,6 +166,23 @@ class Ledger:
         with self._lock:
             taken, self._stop_requests = self._stop_requests, {}
         return taken
+
+    # -- clusters --------------------------------------------------------------
+    def note_instances(self, clusters: Mapping[str, int]) -> None:
+        """Keep how many container instances each cluster has, by its name."""
+        with self._lock:
+            self._instances = dict(clusters)
+
+    def instances(self, cluster: str) -> int:
+        """How many container instances a cluster has."""
+        with self._lock:
+            return self._instances.get(cluster, 0)
+
+    def active_services(self, cluster: str) -> int:
+        """How many services of a cluster were created and not deleted."""
+        mark = f":service/{cluster}/"
+        with self._lock:
+            return sum(mark in arn and not given.is_deleted for arn, given in self._given.items())
 
     # -- services --------------------------------------------------------------
     def note_service(self, service: ServiceView) -> None:

@@ -229,7 +229,10 @@ class EcsStandIn:
 
     def _after_describe_clusters(self, _asked: Document, told: Document) -> None:
         for cluster in told["clusters"]:
-            mark = f":task/{cluster['clusterName']}/"
+            name = cluster["clusterName"]
+            mark = f":task/{name}/"
+            cluster["registeredContainerInstancesCount"] = self._ledger.instances(name)
+            cluster["activeServicesCount"] = self._ledger.active_services(name)
             statuses = [task.status for task in self._ledger.live_tasks() if mark in task.arn]
             cluster["pendingTasksCount"] = statuses.count(TaskStatus.PENDING)
             cluster["runningTasksCount"] = len(statuses) - cluster["pendingTasksCount"]

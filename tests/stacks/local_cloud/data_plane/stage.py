@@ -98,7 +98,7 @@ def eventually(claim: Callable[[], object], *, within: float = 15.0) -> None:
     deadline = time.monotonic() + within
     while not claim():
         assert time.monotonic() < deadline, f"not within {within} s"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Stage:
         program.parent.mkdir(parents=True)
         program.write_text(PROGRAM)
         chosen = {"pace": RestartPace(first_seconds=0.1, limit_seconds=0.4), "second": SECOND,
-                  "moving_seconds": 0.05, **options}  # fmt: skip
+                  "moving_seconds": 0.1, **options}  # fmt: skip
         self.plane = DataPlane(
             self.cloud.client,
             self.cloud.endpoint_url,

@@ -1,15 +1,16 @@
-"""A running task, looked at: its place, its environment, its role and what it says."""
+"""A running task, looked at: its place, its environment, its role, what it says and how it is reached."""
 
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 
 import boto3
 import pytest
 from botocore.credentials import ContainerProvider
 
-from tests.stacks.local_cloud.data_plane.stage import ACCOUNT, LOG_GROUP, Stage, eventually
+from tests.stacks.local_cloud.data_plane.stage import ACCOUNT, BALANCER, LOG_GROUP, Stage, eventually, talk
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,31 @@ def test_output_is_told_and_put_into_the_log_group(running: Stage) -> None:
 
 def test_a_deployment_behind_a_classic_load_balancer_has_no_rollout_state(running: Stage) -> None:
     assert "rolloutState" not in running.described()["deployments"][0]
+
+
+def test_the_task_sees_the_client_behind_the_load_balancer(running: Stage) -> None:
+    """The ProxyProtocol policy is read back through the API: the header names the client, and follows the policy."""
+    with running.connect("127.0.0.9") as connection:
+        _, header, _ = json.loads(talk(connection, "hello"))
+        client, front = connection.getsockname(), connection.getpeername()
+    assert header == f"PROXY TCP4 127.0.0.9 {front[0]} {client[1]} {front[1]}"
+
+    running.bind_policies([])
+
+    eventually(lambda: running.hello()[1] == "-")
+    running.bind_policies(["proxy"])
+    eventually(lambda: running.hello()[1].startswith("PROXY"))
+
+
+def test_a_load_balancer_that_leads_to_another_port_reaches_nobody(running: Stage) -> None:
+    """The health check still passes on its own port; every connection is closed, as on AWS."""
+    elb = running.client("elb")
+    listener = {"Protocol": "TCP", "LoadBalancerPort": 444, "InstanceProtocol": "TCP", "InstancePort": 9443}
+    elb.create_load_balancer_listeners(LoadBalancerName=BALANCER, Listeners=[listener])
+    eventually(lambda: running.plane.address_of_load_balancer(BALANCER, 444))
+    address = running.plane.address_of_load_balancer(BALANCER, 444)
+    assert address is not None
+
+    with socket.create_connection(address, timeout=10) as connection:
+        assert not talk(connection, "hello")
+    assert running.states() == ["InService"] * 2

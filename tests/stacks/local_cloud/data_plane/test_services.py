@@ -64,6 +64,7 @@ def test_counts_and_health_follow_what_runs(stage: Stage) -> None:
     eventually(lambda: stage.is_steady(2))
     cluster = stage.client("ecs").describe_clusters(clusters=[CLUSTER])["clusters"][0]
     assert (cluster["runningTasksCount"], cluster["pendingTasksCount"]) == (2, 0)
+    assert (cluster["registeredContainerInstancesCount"], cluster["activeServicesCount"]) == (2, 1)
     eventually(lambda: "has reached a steady state" in stage.messages()[0])
 
 
