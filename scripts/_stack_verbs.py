@@ -167,7 +167,7 @@ def destroy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener =
         return ExitCode.INTERRUPTED
     kept = [f"{stack.name}: {thing}" for stack in outcome.stacks for thing in stack.kept]
     if kept:
-        terminal.progress("still there, because it holds state:")
+        terminal.progress("still there, because it holds state; a name stays taken as long:")
         for thing in kept:
             terminal.progress(f"  {thing}")
     return _report(outcome, request, terminal)

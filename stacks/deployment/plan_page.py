@@ -92,9 +92,13 @@ def _heading(stack: StackPlan) -> str:
         case Outlook.CREATE | Outlook.UPDATE | Outlook.UNCHANGED:
             return f"{stack.name}: {stack.outlook}"
         case Outlook.KNOWN_AFTER:
-            return f"{stack.name}: known after {', '.join(stack.waits_for)} ({stack.resource_count} resources)"
+            return f"{stack.name}: known after {', '.join(stack.waits_for)} ({_resources(stack.resource_count)})"
         case Outlook.WAITING:
-            return f"{stack.name}: waits for {' and '.join(stack.waits_for)} ({stack.resource_count} resources)"
+            return f"{stack.name}: waits for {' and '.join(stack.waits_for)} ({_resources(stack.resource_count)})"
+
+
+def _resources(count: int) -> str:
+    return "1 resource" if count == 1 else f"{count} resources"
 
 
 def _line(change: ResourceChange) -> str:

@@ -42,10 +42,16 @@ class Shell:
 
     small: Small
 
-    def type(self, *words: str, entries: Sequence[StackEntry], answers: str | None = None) -> Shown:
+    def type(
+        self,
+        *words: str,
+        entries: Sequence[StackEntry],
+        answers: str | None = None,
+        err: io.StringIO | None = None,
+    ) -> Shown:
         """Run one command; with answers given it sits at a terminal."""
         kind = io.StringIO if answers is None else Screen
-        out, err = io.StringIO(), kind()
+        out, err = io.StringIO(), err or kind()
         terminal = Terminal(out=out, err=err, stdin=kind(answers or ""), variables={"NO_COLOR": "1"})
 
         def opener(_name: str) -> Target:
@@ -160,13 +166,35 @@ def test_losing_state_stops_with_3_and_the_option_that_names_it(shell: Shell) ->
     assert named.code == 0
 
 
+class Impatient(io.StringIO):
+    """Standard error of an operator who types Ctrl-C when the first resource is there."""
+
+    def write(self, text: str) -> int:
+        """Write, or interrupt."""
+        if "CREATE_COMPLETE Topic" in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_interrupted_it_says_how_to_go_on_and_goes_on(shell: Shell) -> None:
+    interrupted = shell.type("deploy", "--yes", entries=[topics(), alarms()], err=Impatient())
+    resumed = shell.type("deploy", "--yes", entries=[topics(), alarms()])
+
+    assert interrupted.code == 130
+    assert interrupted.err.splitlines()[-2:] == [
+        "interrupted; what was started goes on in AWS",
+        "hint: python scripts/deploy.py --env staging watches it again and goes on from there",
+    ]
+    assert resumed.code == 0
+
+
 def test_a_plan_goes_to_standard_output_and_changes_nothing(shell: Shell) -> None:
     shown = shell.type("plan", entries=[topics(), alarms()])
 
     assert shown.out.splitlines() == [
         "topics: create",
         "  +   add Topic AWS::SNS::Topic",
-        "alarms: known after topics (1 resources)",
+        "alarms: known after topics (1 resource)",
         "staging: 1 to add, 1 stack not known yet",
     ]
     assert shell.small.status("topics") is None
@@ -197,7 +225,10 @@ def test_destroying_asks_and_says_what_is_still_there(shell: Shell) -> None:
 
     assert unasked.code == 3
     assert asked.code == 0
-    assert "still there, because it holds state:\n  logs: AWS::Logs::LogGroup /small/logs\n" in asked.err
+    assert (
+        "still there, because it holds state; a name stays taken as long:\n  logs: AWS::Logs::LogGroup /small/logs\n"
+        in asked.err
+    )
     assert shell.small.status("topics") is None
 
 
