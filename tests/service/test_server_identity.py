@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.boot.server_identity import Manifest, check_server_identity, matches_host_name
@@ -126,6 +127,21 @@ def test_a_weak_or_unusual_key_is_refused(key: ec.EllipticCurvePrivateKey, word:
     assert word in fault
 
 
+def test_a_key_few_partners_could_verify_is_refused() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    found = faults(AUTHORITY.server(), key_pem=pem)
+
+    assert "the key is neither RSA nor ECDSA, and few partners could verify it" in found
+
+
+def test_an_rsa_pair_is_right_too() -> None:
+    pair = AUTHORITY.server(key=rsa_key())
+
+    assert check_server_identity(pair.chain_pem, pair.key_pem, host_name=HOST_NAME, at=NOW).leaf.pin == pair.pin
+
+
 def test_a_leaf_for_clients_only_is_refused() -> None:
     (fault,) = faults(AUTHORITY.server(purposes=(CLIENT_AUTH,)))
 
@@ -138,7 +154,9 @@ def test_all_faults_are_shown_together() -> None:
     assert len(found) == 3
 
 
-@pytest.mark.parametrize("chain", [b"", b"nothing", new_key().public_key().public_numbers().x.to_bytes(32)])
+@pytest.mark.parametrize(
+    "chain", [b"", b"nothing", new_key().public_key().public_numbers().x.to_bytes(32)], ids=["empty", "a word", "noise"]
+)
 def test_what_is_no_chain_is_a_fault(chain: bytes) -> None:
     with pytest.raises(ServerIdentityError, match="the chain is not a readable certificate"):
         check_server_identity(chain, AUTHORITY.server().key_pem, host_name=HOST_NAME, at=NOW)
@@ -187,6 +205,8 @@ def test_a_manifest_is_read_back_as_written(manifest: Manifest) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"[]")
+@example(b"[" * 100_000)
 def test_no_bytes_raise_anything_but_our_own_error(data: bytes) -> None:
     with pytest.raises(ManifestError):
         Manifest.parse(data)
