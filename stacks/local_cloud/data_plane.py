@@ -25,12 +25,13 @@ from stacks.errors import DeploymentError
 from stacks.local_cloud.addresses import AddressPool
 from stacks.local_cloud.balancer import Balancer
 from stacks.local_cloud.balancer_settings import BalancerSettings, read_settings
+from stacks.local_cloud.balancer_stand_in import BalancerStandIn, WatchStandIn
 from stacks.local_cloud.cloud import StandIn
 from stacks.local_cloud.container_agent import ContainerAgents
 from stacks.local_cloud.credentials import CredentialsEndpoint
 from stacks.local_cloud.ledger import Ledger
 from stacks.local_cloud.scheduler import RestartPace, Scheduler
-from stacks.local_cloud.stand_in import BalancerStandIn, EcsStandIn, WatchStandIn
+from stacks.local_cloud.stand_in import EcsStandIn
 from stacks.local_cloud.task_output import LogShipper, OnOutput
 from stacks.local_cloud.task_process import Watchdog
 from stacks.local_cloud.tasks import Premises, TaskLife, TaskServices

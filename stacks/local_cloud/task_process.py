@@ -134,8 +134,11 @@ class TaskProcess:
         self._waiter.join(timeout)
 
     def _wait(self) -> None:
-        # Not reaped yet, the first process keeps the group's number from being given away.
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        if sys.platform != "darwin":  # which has no waitid before Python 3.13
+            # Not reaped yet, the first process keeps the group's number from being given away.
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self._process.wait()
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: nobody but the dead is left
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()

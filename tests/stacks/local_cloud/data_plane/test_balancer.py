@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stacks.local_cloud.addresses import AddressPool
+from stacks.local_cloud.addresses import AddressPool, claim_address
 from stacks.local_cloud.balancer import Balancer, Target
 from stacks.local_cloud.balancer_settings import BalancerSettings, HealthCheckSettings, ListenerSettings
 from tests.stacks.local_cloud.data_plane.backends import Backend, Behavior, running
@@ -333,6 +333,28 @@ def test_what_it_cannot_do_is_said_once(scene: Scene) -> None:
     scene.follow(settings)
 
     assert scene.reports == [f"load balancer {NAME}: listener 80 is HTTP to HTTP"]
+
+
+def test_a_front_port_that_cannot_be_had_is_shown_above_1024(scene: Scene) -> None:
+    """As for a user who may not listen on 443."""
+    with contextlib.ExitStack() as held:
+
+        def claim(address: str) -> socket.socket:
+            with contextlib.suppress(PermissionError):
+                held.enter_context(socket.create_server((address, FRONT)))
+            return claim_address(address)
+
+        addresses = AddressPool(claim)
+        balancer = Balancer(addresses, scene.reports.append)
+        balancer.start()
+        scene.backend("i-1")
+
+        balancer.apply([scene.settings()], {})
+        endpoint = balancer.endpoint(NAME, FRONT)
+        balancer.stop()
+
+    assert endpoint is not None
+    assert endpoint[1] == 10443
 
 
 def test_a_load_balancer_that_is_deleted_stops_listening(scene: Scene) -> None:
