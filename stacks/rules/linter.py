@@ -28,6 +28,9 @@ def lint(bodies: Mapping[str, str], *, region: str) -> list[Finding]:
     findings: list[Finding] = []
     for stack, body in bodies.items():
         template, unreadable = decode_str(body)
+        if not (unreadable or isinstance(template, dict)):
+            # What can be read and is no template at all is judged as an empty one: it lacks its resources.
+            template, unreadable = decode_str("{}")
         matches = unreadable or run_template_by_data(template, config, rules)
         findings.extend(_findings(stack, matches))
     return sorted(findings)
@@ -45,13 +48,12 @@ class _Match(Protocol):
     def rule(self) -> _Rule: ...
     @property
     def message(self) -> str: ...
-    @property
-    def path(self) -> Sequence[str | int] | None: ...
 
 
 def _findings(stack: str, matches: Sequence[_Match]) -> Iterator[Finding]:
     for match in matches:
-        path = [str(part) for part in match.path or []]
+        # A text that could not be read has matches without a path.
+        path = [str(part) for part in getattr(match, "path", None) or []]
         is_named = len(path) > 1 and path[0] in _SECTIONS_OF_NAMED_THINGS
         yield Finding(
             stack=stack,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stacks.key_lines import KeyPath, locate_keys
@@ -87,6 +87,7 @@ leaves = st.integers(-9, 9) | st.booleans() | names
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(names, values, max_size=5))
 def test_a_key_to_a_line_is_found_on_its_line(table: dict[str, object]) -> None:
     text = "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in table.items())

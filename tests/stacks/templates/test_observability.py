@@ -1,0 +1,112 @@
+"""What goes wrong is seen, reaches somebody, and is on the dashboard."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service.audit import Event
+from service.identity.verdict import Reason
+from stacks.naming import service_log_group, service_name
+from tests.stacks.environments import NAMES, catalog, environment
+from tests.stacks.templates.reading import of_type, properties, statements
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alarm_reaches_the_topic_and_says_what_is_wrong(name: str) -> None:
+    alarms = of_type(catalog(name), "AWS::CloudWatch::Alarm").values()
+
+    assert len(alarms) >= 15
+    assert all(alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}] for alarm in alarms)
+    assert all(alarm["AlarmDescription"].endswith(".") for alarm in alarms)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alarm_is_on_the_dashboard(name: str) -> None:
+    body = json.loads(properties(catalog(name), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
+    shown = {tuple(widget["properties"]["metrics"][0][:2]) for widget in body["widgets"]}
+    watched = {
+        (alarm["Namespace"], alarm["MetricName"]) for alarm in of_type(catalog(name), "AWS::CloudWatch::Alarm").values()
+    }
+
+    assert watched <= shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_dashboard_shows_the_same_things_the_alarms_watch(name: str) -> None:
+    template = catalog(name)["observability"].template
+    body = json.loads(properties(catalog(name), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
+    values = {part for widget in body["widgets"] for part in widget["properties"]["metrics"][0][3::2]}
+
+    assert {value.strip("${}") for value in values if value.startswith("${")} == set(template["Parameters"])
+
+
+def test_silence_of_what_must_speak_is_an_alarm() -> None:
+    """No registered instance gives no data at all, and that is the worst of cases."""
+    alarms = of_type(catalog(), "AWS::CloudWatch::Alarm")
+    breaching = {name.split(".")[1] for name, alarm in alarms.items() if alarm["TreatMissingData"] == "breaching"}
+
+    assert breaching == {"HealthyTasksTooFew", "TasksMissing", "InstancesTooFew"}
+
+
+def test_an_alarm_asks_for_no_more_points_than_it_looks_at() -> None:
+    for alarm in of_type(catalog(), "AWS::CloudWatch::Alarm").values():
+        assert 1 <= alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
+        assert alarm["EvaluationPeriods"] * alarm["Period"] <= 24 * 3600
+
+
+def test_lines_are_counted_by_the_words_the_service_writes() -> None:
+    patterns = {filter_["FilterPattern"] for filter_ in of_type(catalog(), "AWS::Logs::MetricFilter").values()}
+
+    assert patterns == {
+        f'{{ $.event = "{Event.REQUEST}" && $.reason = "{Reason.REGISTRY_UNAVAILABLE}" }}',
+        f'{{ $.event = "{Event.REQUEST}" && $.status = 403 }}',
+        f'{{ $.event = "{Event.HANDSHAKE_FAILED}" }}',
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_log_has_the_name_others_know_and_is_kept_as_long_as_said(name: str) -> None:
+    group = properties(catalog(name), "observability", "ServiceLogGroup")
+
+    assert group["LogGroupName"] == service_log_group(environment(name))
+    assert group["RetentionInDays"] == environment(name).logs.retention_days
+    assert group["KmsKeyId"] == {"Fn::GetAtt": ["ObservabilityKey", "Arn"]}
+
+
+def test_the_service_is_watched_under_the_name_it_will_have() -> None:
+    dimensions = properties(catalog(), "observability", "CpuHigh")["Dimensions"]
+
+    assert {"Name": "ServiceName", "Value": service_name(environment())} in dimensions
+    assert properties(catalog(), "workload", "Service")["ServiceName"] == service_name(environment())
+
+
+def test_the_key_lets_logs_in_and_alarms_out() -> None:
+    """CloudWatch is refused by a key that does not know it, and nobody hears of it (K16)."""
+    found = statements(properties(catalog(), "observability", "ObservabilityKey")["KeyPolicy"])
+
+    assert found["LogsEncrypt"]["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
+    assert found["LogsEncrypt"]["Condition"] == {
+        "ArnLike": {
+            "kms:EncryptionContext:aws:logs:arn": (
+                "arn:aws:logs:us-east-1:111122223333:log-group:/mtls-ingress/staging/*"
+            )
+        }
+    }
+    assert found["AlarmsAreSent"]["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}
+    assert set(found["AlarmsAreSent"]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey*"}
+
+
+def test_only_our_alarms_publish_and_only_over_tls() -> None:
+    found = statements(properties(catalog(), "observability", "AlarmTopicPolicy")["PolicyDocument"])
+
+    assert found["AlarmsPublish"]["Condition"] == {"StringEquals": {"aws:SourceAccount": "111122223333"}}
+    assert found["OnlyOverTls"]["Effect"] == "Deny"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everybody_of_the_list_is_told(name: str) -> None:
+    subscriptions = of_type(catalog(name), "AWS::SNS::Subscription").values()
+
+    assert tuple(subscription["Endpoint"] for subscription in subscriptions) == environment(name).alarms.emails
