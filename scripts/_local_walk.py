@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -432,15 +433,17 @@ def _directory(stack: contextlib.ExitStack, *, stays: bool) -> Path:
     """Choose where the client's files go: beside the state file if they are to be used, else where they vanish."""
     if not stays:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtls-ingress-")))
-    directory = (ROOT / STATE_FILE).parent
-    directory.mkdir(mode=0o700, exist_ok=True)
+    directory = (ROOT / STATE_FILE).parent / "demo"
+    directory.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)  # of a walk that was killed
+    directory.mkdir(mode=0o700)
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
 
 def _write(path: Path, content: bytes) -> Path:
     """Write a file that only its owner reads, from its first moment on."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 -- a descriptor
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 -- a descriptor
         file.write(content)
     return path
 
