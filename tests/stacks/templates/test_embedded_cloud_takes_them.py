@@ -8,26 +8,19 @@ endpoints, subscriptions, an alias and arm64.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stacks.catalog import StackEntry, assemble
+from stacks.environment import Environment
 from stacks.local_cloud.cloud import LocalCloud
 from tests.stacks.environments import changed
 
 
 def test_every_stack_of_production_comes_up_in_the_embedded_cloud() -> None:
     with LocalCloud() as cloud:
-        zone = cloud.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")["HostedZone"][
-            "Id"
-        ]
-        catalog = assemble(
-            changed(
-                ('"444455556666"', '"123456789012"'),
-                ("[capacity]", f'hosted_zone_id = "{zone.rpartition("/")[2]}"\n\n[capacity]'),
-                ('"m7i.large"', '"m7g.large"'),
-                ('"x86_64"', '"arm64"'),
-                name="production",
-            )
-        )
+        created = cloud.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
+        zone = created["HostedZone"]["Id"].removeprefix("/hostedzone/")
+        catalog = assemble(_arm_production(hosted_zone_id=zone))
         # Nothing runs here, so the workload would never be stable.
         before_the_workload = [entry for entry in catalog.stacks if entry.name != "workload"]
 
@@ -39,6 +32,13 @@ def test_every_stack_of_production_comes_up_in_the_embedded_cloud() -> None:
     assert set(outputs) == {entry.name for entry in before_the_workload}
     assert outputs["network"]["PrivateSubnetIds"].count("subnet-") == 3
     assert "ingress.example.com." in [record["Name"] for record in records]
+
+
+def _arm_production(*, hosted_zone_id: str) -> Environment:
+    environment = changed(
+        ('"444455556666"', '"123456789012"'), ('"m7i.large"', '"m7g.large"'), ('"x86_64"', '"arm64"'), name="production"
+    )
+    return replace(environment, ingress=replace(environment.ingress, hosted_zone_id=hosted_zone_id))
 
 
 def _parameters(entry: StackEntry, outputs: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
