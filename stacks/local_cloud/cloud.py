@@ -134,6 +134,7 @@ class LocalCloud:
         """Empty moto, listen on a free port of loopback and serve."""
         if not _in_use.acquire(blocking=False):
             raise RuntimeError("another embedded cloud runs in this process; moto has room for one")
+        self._iam_config_before = default_user_config["iam"]
         try:
             self._empty_moto()
             self._engine = self._new_engine()
@@ -163,6 +164,7 @@ class LocalCloud:
         self._server.close_connections()
         self._server = self._thread = self._engine = self._wire = None
         self._empty_moto()
+        default_user_config["iam"] = self._iam_config_before
         _in_use.release()
 
     @property

@@ -43,7 +43,7 @@ class Desk:
             lambda given, terminal: main(given, terminal, open_operator=self.open_operator), *arguments, pasted=pasted
         )
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 -- as boto3's
+    def client(self, service: str) -> Any:
         """Get a client of the operator's own."""
         return self.operator.account.client(service)
 

@@ -6,17 +6,15 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+from tests.moto import moto_process
 
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     """S3 and DynamoDB on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_process() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,16 @@ CONTEXT = build_tls_context(check_server_identity(PAIR.chain_pem, PAIR.key_pem, 
 class Partner:
     """The client's side, by the standard library."""
 
-    def __init__(self, identity: Identity | None = None, *, version: ssl.TLSVersion | None = None) -> None:
+    def __init__(
+        self,
+        identity: Identity | None = None,
+        *,
+        version: ssl.TLSVersion | None = None,
+        protocols: tuple[str, ...] = (),
+    ) -> None:
         context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
         if version is not None:
             context.minimum_version = context.maximum_version = version
         if identity is not None:
@@ -142,6 +150,27 @@ def test_close_notify_is_heard_and_said() -> None:
     assert step.closed
     assert step.failure is None
     partner.side.unwrap()
+
+
+def test_http_1_1_is_chosen_among_protocols() -> None:
+    """RFC 7301."""
+    server, partner = TlsConnection(CONTEXT), Partner(protocols=("h2", "http/1.1"))
+
+    partner.handshake(server)
+
+    assert partner.side.selected_alpn_protocol() == "http/1.1"
+
+
+def test_a_client_of_other_protocols_alone_is_refused_with_an_alert() -> None:
+    server, partner = TlsConnection(CONTEXT), Partner(protocols=("h2",))
+    with pytest.raises(ssl.SSLWantReadError):
+        partner.side.do_handshake()
+
+    (step,) = partner.carry(server)
+
+    assert step.failure is not None
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
+        partner.side.do_handshake()
 
 
 def test_a_broken_record_ends_the_connection_with_its_alert() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service.contract import Variable
 from tests.certificates import Authority, Identity
+from tests.moto import moto_process
 from tests.wire.stage import Aws, Service, running, variables
 
 
@@ -23,9 +24,10 @@ class StartService(Protocol):
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Aws]:
-    started = Aws()
-    yield started
-    started.stop()
+    with moto_process() as url:
+        started = Aws(url)
+        yield started
+        started.stop()
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 import urllib3
-from moto.server import ThreadedMotoServer
 
 from service.boot.server_identity import Manifest
 from service.contract import (
@@ -59,11 +58,8 @@ WAIT_SECONDS: Final = 10.0
 class Aws:
     """A bucket and a table on moto."""
 
-    def __init__(self) -> None:
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
-        host, port = self._server.get_host_and_port()
-        self.url = f"http://{host}:{port}"
+    def __init__(self, url: str) -> None:
+        self.url = url
         session = boto3.Session("test", "test", region_name=REGION)
         self.s3: S3Client = session.client("s3", endpoint_url=self.url)
         self.dynamodb: DynamoDBClient = session.client("dynamodb", endpoint_url=self.url)
@@ -75,10 +71,9 @@ class Aws:
         )
 
     def stop(self) -> None:
-        """End the server."""
+        """Close the connections to it."""
         self.s3.close()
         self.dynamodb.close()
-        self._server.stop()
 
     def bucket(self, name: str) -> str:
         """Make an empty versioned bucket."""

@@ -34,7 +34,7 @@ class Caller:
         self._region = environment.region
         self._clients: dict[str, Any] = {}
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 -- as boto3's
+    def client(self, service: str) -> Any:
         """Get the client of a service; the same one each time."""
         if service not in self._clients:
             self._clients[service] = client = session().client(service, region_name=self._region)
@@ -49,7 +49,7 @@ class Caller:
         """Let something happen just before an operation is called."""
         self._acts.append((operation, act))
 
-    def _note(self, params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 -- botocore's own
+    def _note(self, params: dict[str, Any], model: Any, **_: object) -> None:
         for operation, act in self._acts:
             if operation == model.name:
                 act(params)
@@ -57,7 +57,7 @@ class Caller:
 
 
 @functools.cache
-def session() -> Any:  # noqa: ANN401 -- boto3's clients are made at run time
+def session() -> Any:
     """Share one session among all tests: it keeps the service descriptions it has read."""
     return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test")  # noqa: S106 -- of no account
 

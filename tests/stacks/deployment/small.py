@@ -75,7 +75,7 @@ def broken_topics() -> StackEntry:
     return entry("topics", {**made.template["Resources"], "Group": group}, outputs={"TopicArn": {"Ref": "Topic"}})
 
 
-def alarms(**settings: Any) -> StackEntry:  # noqa: ANN401 -- a template's values
+def alarms(**settings: Any) -> StackEntry:
     """A stack that takes the topic."""
     properties = {
         "AlarmActions": [{"Ref": "TopicArn"}],

@@ -8,9 +8,9 @@ from stacks.local_cloud.cloud import LocalCloud
 from tests.stacks.local_cloud.data_plane.stage import Stage
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One embedded cloud for this directory, with two container instances."""
+    """One embedded cloud for a file of tests, with two container instances."""
     with LocalCloud() as cloud:
         stage = Stage(cloud, tmp_path_factory.mktemp("tree"))
         try:
@@ -23,6 +23,6 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(shared_stage: Stage) -> Iterator[Stage]:
-    """The directory's embedded cloud; service and load balancer of the test are removed after it."""
+    """The file's embedded cloud; service and load balancer of the test are removed after it."""
     yield shared_stage
     shared_stage.clear()
