@@ -90,11 +90,6 @@ def repository(environment: Environment) -> str:
     return _prefix(environment)
 
 
-def cluster_name(environment: Environment) -> str:
-    """Name the ECS cluster."""
-    return _prefix(environment)
-
-
 def service_name(environment: Environment) -> str:
     """Name the ECS service."""
     return f"{_prefix(environment)}-service"

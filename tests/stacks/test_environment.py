@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stacks.environment import (
     Architecture,
@@ -262,6 +263,16 @@ def test_an_unknown_environment_is_refused_with_those_there_are() -> None:
 def test_a_name_never_leads_out_of_the_directory() -> None:
     with pytest.raises(UnknownEnvironmentError):
         find_environment("../environments/staging", ROOT)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(codec="utf-8")), st.integers(0, 1200), st.integers(0, 60))
+def test_a_damaged_file_fails_with_our_own_error_alone(damage: str, start: int, length: int) -> None:
+    text = changed_text()
+
+    found = faults_of(text[:start] + damage + text[start + length :])
+
+    assert all(fault.line is None or 1 <= fault.line <= text.count("\n") + damage.count("\n") + 2 for fault in found)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
