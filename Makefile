@@ -10,12 +10,13 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help ready local check format golden lock benchmark clean
+.PHONY: help ready local check prove format golden lock benchmark clean
 
 help:
 	@echo "make local              the whole ingress on this machine, until Ctrl-C"
 	@echo "make local ARGS=--once  the same, then torn down; exit 0 only if every probe answered as it must"
 	@echo "make check              every check and every test"
+	@echo "make prove              the heavier proofs"
 	@echo "make benchmark          figures of this machine (ARGS=--json for one line per figure)"
 	@echo "make ready              set up .venv and nothing else"
 	@echo "make format             put the code into its form"
@@ -39,7 +40,11 @@ check: $(READY)
 	  echo "$(BIN)/python scripts/deploy.py check --env $$environment"; \
 	  $(BIN)/python scripts/deploy.py check --env $$environment; \
 	done
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+
+# What is too heavy for the check, at most half an hour in all.
+prove: $(READY)
+	$(BIN)/pytest -m slow $(ARGS)
 
 benchmark: $(READY)
 	@$(BIN)/python scripts/benchmark.py $(ARGS)

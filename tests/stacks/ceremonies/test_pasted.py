@@ -64,6 +64,7 @@ def test_no_bytes_make_it_raise_anything_but_its_own_error(data: bytes) -> None:
         read_certificates(data)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number:cryptography.utils.CryptographyDeprecationWarning")
 @given(data=st.data())
 def test_a_damaged_certificate_is_refused_or_read_never_worse(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(PARTNER.der) - 1))
