@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ENVIRONMENTS := local staging production
+TOOLS  := checkov sslyze
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -43,7 +44,7 @@ check: $(READY)
 	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 # What is too heavy for the check, at most half an hour in all.
-prove: $(READY)
+prove: $(READY) $(TOOLS:%=.venv-%/.ready)
 	$(BIN)/pytest -m slow $(ARGS)
 
 benchmark: $(READY)
@@ -87,7 +88,6 @@ $(READY): requirements.lock
 	@touch $@
 
 # Tools that cannot live beside ours, because they pin other versions of what we use, have an environment each.
-TOOLS := checkov sslyze
 $(TOOLS:%=.venv-%/.ready): .venv-%/.ready: tools/%.lock
 	@echo "setting up .venv-$*" >&2
 	@$(PYTHON) -m venv --clear .venv-$*
