@@ -48,6 +48,8 @@ def repairs(region: str, account: str) -> list[_Repair]:
         _Repair("autoscaling", lambda request, _: _keep_group_fields(_at(autoscaling_backends, here), request.form)),
         _Repair("dynamodb", lambda request, _: _change_encryption(_at(dynamodb_backends, here), request)),
         _Repair("ec2", lambda request, _: _decode_user_data(_at(ec2_backends, here), request.form)),
+        _Repair("ec2", lambda request, _: _forget_endpoints(_at(ec2_backends, here), request.form)),
+        _Repair("s3", lambda request, _: _deliver_access_logs_later(_at(s3_backends, aws), request)),
         _Repair("s3", lambda request, answer: _tell_blocked_encryption(_at(s3_backends, aws), request, answer)),
         _Repair("s3", lambda request, _: _keep_policy_from_deciding(_at(s3_backends, aws), request)),
     ]
@@ -110,6 +112,31 @@ def _decode_user_data(backend: Any, form: Mapping[str, str]) -> None:
         template = backend.get_launch_template_by_name(form["LaunchTemplateName"])
     data = template.latest_version().data
     data["UserData"] = parse_user_data(data.get("UserData"))
+
+
+# -- EC2: DeleteVpcEndpoints leaves the endpoints listed -----------------------------
+
+
+def _forget_endpoints(backend: Any, form: Mapping[str, str]) -> None:
+    if form.get("Action") == "DeleteVpcEndpoints":
+        for name, endpoint in form.items():
+            if name.startswith("VpcEndpointId"):
+                backend.vpc_end_points.pop(endpoint, None)
+
+
+# -- S3: access logs arrive at once, one object each request -------------------------
+
+
+def _deliver_access_logs_later(backend: Any, request: Request) -> None:
+    """
+    Keep moto from writing access logs into their bucket.
+
+    AWS delivers them within hours and on a best-effort basis (S3 User Guide,
+    "Logging requests with server access logging"), so a bucket for them that
+    was made a moment ago is empty: the rollback of its creation relies on that.
+    """
+    if request.method == "PUT" and "logging" in request.args:
+        backend.log_incoming_request = lambda _request, _bucket: None
 
 
 # -- S3: GetBucketEncryption does not tell which encryptions are blocked ------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from stacks.local_cloud.resource_types.calls import document, flag, tag_list, unless_gone
-from stacks.local_cloud.row import Properties, Resource, Row, Setting
+from botocore.exceptions import ClientError
 
-_NO_BUCKET = "NoSuchBucket"
+from stacks.local_cloud.resource_types.calls import document, flag, refuse_taken, tag_list, unless_gone
+from stacks.local_cloud.row import Properties, Resource, ResourceFailedError, Row, Setting
+
+_NO_BUCKET, _NO_POLICY = "NoSuchBucket", "NoSuchBucketPolicy"
 _CLASSIC_REGION = "us-east-1"
 """The one region whose buckets are made without a LocationConstraint (S3 API Reference, CreateBucket)."""
 _SSE_S3 = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
@@ -25,8 +28,20 @@ def _create_bucket(resource: Resource) -> str:
         given["CreateBucketConfiguration"] = {"LocationConstraint": resource.stack.region}
     if flag(properties.take("ObjectLockEnabled", default=False)):
         given["ObjectLockEnabledForBucket"] = True
+    # In us-east-1 CreateBucket is content with a bucket the account owns already (S3 API Reference).
+    refuse_taken(resource, given["Bucket"], is_taken=_is_there(s3, given["Bucket"]))
     s3.create_bucket(**given)
     return str(given["Bucket"])
+
+
+def _is_there(s3: Any, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 def _set_versioning(resource: Resource) -> None:
@@ -164,8 +179,20 @@ _BUCKET = Row(
 
 def _create_policy(resource: Resource) -> str:
     bucket = str(resource.properties.require("Bucket"))
+    if _has_policy(resource, bucket):
+        raise ResourceFailedError(f"The bucket policy already exists on bucket {bucket}.")
     _put_policy(resource, bucket)
     return bucket
+
+
+def _has_policy(resource: Resource, bucket: str) -> bool:
+    try:
+        resource.client("s3").get_bucket_policy(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == _NO_POLICY:
+            return False
+        raise
+    return True
 
 
 def _set_policy(resource: Resource) -> None:
@@ -179,7 +206,7 @@ def _put_policy(resource: Resource, bucket: str) -> None:
 
 
 def _delete_policy(resource: Resource) -> None:
-    with unless_gone(_NO_BUCKET, "NoSuchBucketPolicy"):
+    with unless_gone(_NO_BUCKET, _NO_POLICY):
         resource.client("s3").delete_bucket_policy(Bucket=resource.physical_id)
 
 

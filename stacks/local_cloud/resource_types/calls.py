@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from stacks.local_cloud.row import Properties, ResourceFailedError
+from stacks.local_cloud.row import Properties, Resource, ResourceFailedError
 
 
 def arguments(client: Any, operation: str, properties: Properties, *names: str, **renamed: str) -> dict[str, Any]:
@@ -78,6 +78,21 @@ def unless_gone(*codes: str) -> Iterator[None]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in codes:
             raise
+
+
+def refuse_taken(resource: Resource, identity: str, *, is_taken: bool) -> None:
+    """
+    Fail the creation of what is there already.
+
+    CloudFormation makes what it manages and adopts nothing, also where the
+    service's call to create would take an existing one for its own (resource
+    type contract of the CloudFormation CLI, "Create handlers": AlreadyExists).
+    """
+    if is_taken:
+        raise ResourceFailedError(
+            f"Resource of type '{resource.type}' with identifier '{identity}' already exists. "
+            "(HandlerErrorCode: AlreadyExists)"
+        )
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

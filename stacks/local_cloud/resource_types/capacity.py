@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from stacks.local_cloud.resource_types.calls import arguments, fit, flag, tag_list, unless_gone
+from stacks.local_cloud.resource_types.calls import arguments, fit, flag, refuse_taken, tag_list, unless_gone
 from stacks.local_cloud.resource_types.network import same_as_ref
 from stacks.local_cloud.row import Properties, Resource, Row, Setting
 
@@ -116,6 +116,8 @@ def _create_group(resource: Resource) -> str:
     given = _sizes(resource, "create_auto_scaling_group")
     given |= arguments(autoscaling, "create_auto_scaling_group", properties, "AvailabilityZones")
     name = str(properties.take("AutoScalingGroupName") or resource.generated_name(limit=255))
+    found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    refuse_taken(resource, name, is_taken=bool(found))
     autoscaling.create_auto_scaling_group(AutoScalingGroupName=name, Tags=_group_tags(resource, name), **given)
     return name
 

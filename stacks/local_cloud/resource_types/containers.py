@@ -7,10 +7,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from stacks.local_cloud.resource_types.calls import arguments, flag, unless_gone
+from stacks.local_cloud.resource_types.calls import arguments, flag, refuse_taken, unless_gone
 from stacks.local_cloud.row import Properties, Resource, ResourceFailedError, Row, Setting
 
 _NO_CLUSTER = "ClusterNotFoundException"
+_ACTIVE, _INACTIVE = "ACTIVE", "INACTIVE"
 _DRAIN_SECONDS = 300.0
 """How long a deleted service may take to stop its tasks: their stop timeouts and the load balancer's draining."""
 _POLL_SECONDS = 0.2
@@ -59,6 +60,8 @@ def _create_cluster(resource: Resource) -> str:
             settings="ClusterSettings",
         ),
     }
+    found = ecs.describe_clusters(clusters=[given["clusterName"]])["clusters"]
+    refuse_taken(resource, given["clusterName"], is_taken=any(cluster["status"] == _ACTIVE for cluster in found))
     ecs.create_cluster(**given)
     return str(given["clusterName"])
 
@@ -112,6 +115,8 @@ _CLUSTER = Row(
 def _create_provider(resource: Resource) -> str:
     # CloudFormation's own names must not begin with aws, ecs or fargate; ours begin with the stack's.
     name = str(resource.properties.take("Name") or resource.generated_name(limit=255))
+    found = resource.client("ecs").describe_capacity_providers(capacityProviders=[name])["capacityProviders"]
+    refuse_taken(resource, name, is_taken=bool(found))
     _make_provider(resource, name)
     return name
 
@@ -145,6 +150,8 @@ _CAPACITY_PROVIDER = Row(
 
 def _create_associations(resource: Resource) -> str:
     cluster = str(resource.properties.require("Cluster"))
+    found = resource.client("ecs").describe_clusters(clusters=[cluster])["clusters"]
+    refuse_taken(resource, cluster, is_taken=any(one.get("capacityProviders") for one in found))
     _associate(resource, cluster)
     return cluster
 
@@ -240,6 +247,8 @@ def _create_service(resource: Resource) -> str:
         **arguments(ecs, "create_service", properties, *_CREATED, *_SERVICE, placementStrategy="PlacementStrategies"),
     }
     _forces_deployment(properties)  # a new service deploys anyway
+    found = ecs.describe_services(cluster=_cluster_of(resource), services=[given["serviceName"]])["services"]
+    refuse_taken(resource, given["serviceName"], is_taken=any(service["status"] != _INACTIVE for service in found))
     return str(ecs.create_service(**given)["service"]["serviceArn"])
 
 
@@ -280,7 +289,7 @@ def _delete_service(resource: Resource) -> None:
 
 def _status(resource: Resource) -> str:
     found = _service(resource)
-    return str(found["status"]) if found else "INACTIVE"
+    return str(found["status"]) if found else _INACTIVE
 
 
 def _service(resource: Resource) -> dict[str, Any] | None:
@@ -301,7 +310,7 @@ def _is_steady(resource: Resource) -> bool:
     cluster of AWS.
     """
     service = _service(resource)
-    if service is None or service["status"] != "ACTIVE":
+    if service is None or service["status"] != _ACTIVE:
         raise ResourceFailedError("the service is gone")
     deployments = service.get("deployments", [])
     for deployment in deployments:

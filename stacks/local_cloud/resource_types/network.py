@@ -251,6 +251,12 @@ _ROUTE = Row(
 def _associate_route_table(resource: Resource) -> str:
     ec2 = resource.client("ec2")
     given = arguments(ec2, "associate_route_table", resource.properties, "SubnetId", "RouteTableId")
+    subnet = given["SubnetId"]
+    if ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [subnet]}])["RouteTables"]:
+        raise ResourceFailedError(
+            f"the specified association for subnet {subnet} conflicts with an existing association"
+            " (Resource.AlreadyAssociated)"
+        )
     return str(ec2.associate_route_table(**given)["AssociationId"])
 
 
@@ -343,10 +349,23 @@ _NAT_GATEWAY = Row(
 def _create_endpoint(resource: Resource) -> str:
     ec2, properties = resource.client("ec2"), resource.properties
     carried = ("VpcId", "ServiceName", "VpcEndpointType", "PrivateDnsEnabled", *_ENDPOINT_MEMBERS)
-    given = arguments(ec2, "create_vpc_endpoint", properties, *carried)
+    # Without a type it is a gateway (EC2 API Reference, CreateVpcEndpoint).
+    given = {"VpcEndpointType": "Gateway", **arguments(ec2, "create_vpc_endpoint", properties, *carried)}
+    _refuse_second_gateway(ec2, given)
     if "PolicyDocument" in properties:
         given["PolicyDocument"] = document(properties.take("PolicyDocument"))
     return str(ec2.create_vpc_endpoint(**given)["VpcEndpoint"]["VpcEndpointId"])
+
+
+def _refuse_second_gateway(ec2: Any, given: dict[str, Any]) -> None:
+    """Refuse a gateway endpoint in a route table that leads to the service already; moto overlooks it."""
+    filters = [{"Name": "service-name", "Values": [given["ServiceName"]]}]
+    for endpoint in ec2.describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]:
+        for table in set(endpoint["RouteTableIds"]) & set(given.get("RouteTableIds", [])):
+            raise ResourceFailedError(
+                f"route table {table} already has a route to {given['ServiceName']},"
+                f" by {endpoint['VpcEndpointId']} (RouteAlreadyExists)"
+            )
 
 
 def _modify_endpoint(resource: Resource) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stacks.local_cloud.resource_types.calls import arguments, document, fit, tag_list, unless_gone
+from stacks.local_cloud.resource_types.calls import arguments, document, fit, refuse_taken, tag_list, unless_gone
 from stacks.local_cloud.row import Properties, Resource, Row, Setting
 
 # -- CloudWatch ----------------------------------------------------------------
@@ -35,6 +35,8 @@ _ALARM = (
 
 def _create_alarm(resource: Resource) -> str:
     name = str(resource.properties.take("AlarmName") or resource.generated_name(limit=255))
+    found = resource.client("cloudwatch").describe_alarms(AlarmNames=[name])
+    refuse_taken(resource, name, is_taken=bool(found["MetricAlarms"]))
     _put_alarm(resource, name)
     return name
 
@@ -72,6 +74,8 @@ def _delete_alarm(resource: Resource) -> None:
 
 def _create_dashboard(resource: Resource) -> str:
     name = str(resource.properties.take("DashboardName") or resource.generated_name(limit=255))
+    found = resource.client("cloudwatch").list_dashboards(DashboardNamePrefix=name)["DashboardEntries"]
+    refuse_taken(resource, name, is_taken=name in [dashboard["DashboardName"] for dashboard in found])
     _put_dashboard(resource, name)
     return name
 
@@ -100,8 +104,11 @@ _SUBSCRIPTION = {"FilterPolicy": "", "RawMessageDelivery": "false"}
 
 
 def _create_topic(resource: Resource) -> str:
-    name = resource.properties.take("TopicName") or resource.generated_name(limit=256)
-    return str(resource.client("sns").create_topic(Name=name)["TopicArn"])
+    sns, name = resource.client("sns"), resource.properties.take("TopicName") or resource.generated_name(limit=256)
+    pages = sns.get_paginator("list_topics").paginate()
+    there = {topic["TopicArn"].rpartition(":")[2]: topic["TopicArn"] for page in pages for topic in page["Topics"]}
+    refuse_taken(resource, there.get(name, name), is_taken=name in there)
+    return str(sns.create_topic(Name=name)["TopicArn"])
 
 
 def _set_topic(resource: Resource) -> None:
@@ -263,6 +270,9 @@ def _delete_log_group(resource: Resource) -> None:
 
 def _create_filter(resource: Resource) -> str:
     name = str(resource.properties.take("FilterName") or resource.generated_name(limit=512))
+    group = resource.properties.require("LogGroupName")
+    found = resource.client("logs").describe_metric_filters(logGroupName=group, filterNamePrefix=name)["metricFilters"]
+    refuse_taken(resource, f"{group}|{name}", is_taken=name in [each["filterName"] for each in found])
     _put_filter(resource, name)
     return name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stacks.local_cloud.resource_types.calls import arguments, unless_gone
+from stacks.local_cloud.resource_types.calls import arguments, refuse_taken, unless_gone
 from stacks.local_cloud.row import Resource, Row, Setting
 
 _GONE = "ObjectNotFoundException"
@@ -13,16 +13,31 @@ _BOUNDS = ("MinCapacity", "MaxCapacity", "RoleARN", "SuspendedState")
 _POLICY = ("PolicyType", "StepScalingPolicyConfiguration", "TargetTrackingScalingPolicyConfiguration")
 
 
-def _register(resource: Resource) -> str:
-    scaling = resource.client("application-autoscaling")
-    given = arguments(scaling, "register_scalable_target", resource.properties, *_TARGET, *_BOUNDS)
-    scaling.register_scalable_target(**given)
-    return f"{given['ResourceId']}|{given['ScalableDimension']}|{given['ServiceNamespace']}"
+def _create_target(resource: Resource) -> str:
+    given = _registration(resource)
+    identity = f"{given['ResourceId']}|{given['ScalableDimension']}|{given['ServiceNamespace']}"
+    refuse_taken(resource, identity, is_taken=_is_registered(resource, _target_of(identity)))
+    resource.client("application-autoscaling").register_scalable_target(**given)
+    return identity
 
 
 def _set_bounds(resource: Resource) -> None:
     if resource.previous is not None:
-        _register(resource)
+        resource.client("application-autoscaling").register_scalable_target(**_registration(resource))
+
+
+def _registration(resource: Resource) -> dict[str, Any]:
+    scaling = resource.client("application-autoscaling")
+    return arguments(scaling, "register_scalable_target", resource.properties, *_TARGET, *_BOUNDS)
+
+
+def _is_registered(resource: Resource, target: dict[str, str]) -> bool:
+    found = resource.client("application-autoscaling").describe_scalable_targets(
+        ServiceNamespace=target["ServiceNamespace"],
+        ResourceIds=[target["ResourceId"]],
+        ScalableDimension=target["ScalableDimension"],
+    )
+    return bool(found["ScalableTargets"])
 
 
 def _target_of(identity: str) -> dict[str, str]:
@@ -33,12 +48,7 @@ def _target_of(identity: str) -> dict[str, str]:
 
 def _deregister(resource: Resource) -> None:
     scaling, target = resource.client("application-autoscaling"), _target_of(resource.physical_id)
-    found = scaling.describe_scalable_targets(
-        ServiceNamespace=target["ServiceNamespace"],
-        ResourceIds=[target["ResourceId"]],
-        ScalableDimension=target["ScalableDimension"],
-    )
-    if found["ScalableTargets"]:
+    if _is_registered(resource, target):
         scaling.deregister_scalable_target(**target)
 
 
@@ -76,7 +86,7 @@ def _delete_policy(resource: Resource) -> None:
 ROWS: tuple[Row, ...] = (
     Row(
         type="AWS::ApplicationAutoScaling::ScalableTarget",
-        create=_register,
+        create=_create_target,
         delete=_deregister,
         settings=(Setting(_BOUNDS, _set_bounds),),
         attributes={"Id": lambda resource: resource.physical_id},
