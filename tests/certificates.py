@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 CLIENT_AUTH: Final = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER_AUTH: Final = ExtendedKeyUsageOID.SERVER_AUTH
@@ -29,6 +30,17 @@ NOW: Final = datetime.now(UTC).replace(microsecond=0)
 YESTERDAY: Final = NOW - timedelta(days=1)
 TOMORROW: Final = NOW + timedelta(days=1)
 HOST_NAME: Final = "ingress.local.test"
+_SIGNS_CERTIFICATES: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Facts(TypedDict, total=False):
@@ -153,7 +165,7 @@ class Authority:
         public_key = csr.public_key()
         if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
             raise TypeError(f"no such key in these tests: {type(public_key).__name__}")
-        leaf = _builder(wanted | facts, public_key, self.identity.certificate.subject).sign(
+        leaf = _builder(wanted | facts, public_key, self.identity).sign(
             self.identity.key, facts.get("digest", hashes.SHA256())
         )
         return b"".join(each.public_bytes(Encoding.PEM) for each in (leaf, *self.chain))
@@ -174,24 +186,28 @@ def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def _build(facts: Facts, key: PrivateKey, issuer: Identity | None) -> x509.Certificate:
-    subject = _name(facts)
-    builder = _builder(facts, key.public_key(), issuer.certificate.subject if issuer else subject)
+    builder = _builder(facts, key.public_key(), issuer)
     return builder.sign(issuer.key if issuer else key, facts.get("digest", hashes.SHA256()))
 
 
-def _builder(
-    facts: Facts, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, issuer: x509.Name
-) -> x509.CertificateBuilder:
+def _builder(facts: Facts, key: PublicKey, issuer: Identity | None) -> x509.CertificateBuilder:
     builder = (
         x509.CertificateBuilder()
         .subject_name(_name(facts))
-        .issuer_name(issuer)
+        .issuer_name(issuer.certificate.subject if issuer else _name(facts))
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(facts.get("not_before", NOW - timedelta(days=2)))
         .not_valid_after(facts.get("not_after", NOW + timedelta(days=365)))
     )
-    return builder if facts.get("without_extensions") else _with_extensions(builder, facts)
+    if facts.get("without_extensions"):
+        return builder
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    if issuer is not None:
+        # Clients that check strictly, as Python 3.13 does, want it in whatever has an issuer (RFC 5280, 4.2.1.1).
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    return _with_extensions(builder, facts)
 
 
 def _with_extensions(builder: x509.CertificateBuilder, facts: Facts) -> x509.CertificateBuilder:
@@ -200,6 +216,8 @@ def _with_extensions(builder: x509.CertificateBuilder, facts: Facts) -> x509.Cer
     builder = builder.add_extension(
         x509.BasicConstraints(ca=facts.get("is_authority", False), path_length=None), critical=True
     )
+    if facts.get("is_authority"):
+        builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if purposes := facts.get("purposes", ()):
