@@ -1,15 +1,17 @@
 """
 uvicorn's HTTP/1.1 with the bounds it lacks.
 
-Its parser has no limit on the bytes of a request's head and its connection no
-deadline before the first response. Both are added by watching the parser's own
-callbacks; nothing of HTTP is parsed here.
+Its parser has no limit on the bytes of a request's head or trailers, its
+connection no deadline before the first response nor for what follows an answer
+without being a request, and its queue of pipelined requests no end. All are
+added by watching the parser's own callbacks; nothing of HTTP is parsed here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -44,8 +46,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, asyncio.get_running_loop())
         self._limits = limits
         self._report = report
-        self._head_bytes = 0
+        self._field_bytes = 0
         self._is_in_head = False
+        self._is_in_body = False
         self._is_last_request = False
         self._head_deadline: asyncio.TimerHandle | None = None
 
@@ -57,14 +60,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._arm_head_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Take at most a record's worth of bytes; the head's budget is counted between two of these."""
-        self._head_bytes += len(data)
+        """
+        Take at most a record's worth of bytes.
+
+        The budget of a head counts what came since the last thing that was whole: a head, a piece of body, a message.
+        So it also holds for trailers, for the extensions of a chunk and for empty lines between requests.
+        """
+        self._field_bytes += len(data)
         super().data_received(data)
-        if not self._is_in_head:
-            self._head_bytes = 0
-        elif self._head_bytes > self._limits.head_bytes:
+        if self._field_bytes > self._limits.head_bytes:
             detail = f"The request line and header fields are longer than {self._limits.head_bytes} bytes."
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        elif self._is_between_requests:
+            self._bound_what_follows()
 
     def peer_ended(self) -> None:
         """Finish without another byte of the peer: answer what was asked in whole, give up what was not."""
@@ -77,6 +85,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End; what still runs is told that nobody listens."""
         self._disarm_head_deadline()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -102,13 +111,37 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._arm_head_deadline()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; a trailer must not pass for one (RFC 9110, section 6.5.1)."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Note the end of its header fields."""
-        self._is_in_head = False
+        """Note the end of its header fields; the request is queued, unless too many wait there already."""
+        self._field_bytes = 0
+        self._is_in_head, self._is_in_body = False, True
         self._disarm_head_deadline()
+        if len(self.pipeline) >= self._limits.pipelined_requests:
+            detail = f"More than {self._limits.pipelined_requests} requests wait for their answers."
+            self.refuse(HTTPStatus.TOO_MANY_REQUESTS, detail)
+        if self.transport.is_closing():
+            return
         super().on_headers_complete()
         if self._is_last_request:
             self._announce_end()
+
+    def on_body(self, body: bytes) -> None:
+        """Note a piece of body."""
+        self._field_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note the end of a request."""
+        self._field_bytes = 0
+        self._is_in_body = False
+        if not self._is_answering:
+            self._disarm_head_deadline()
+        super().on_message_complete()
 
     # -- refusing ----------------------------------------------------------------
 
@@ -144,6 +177,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self._current is not None and not self._current.response_complete
 
+    @property
+    def _is_between_requests(self) -> bool:
+        is_open = self._current is not None and not self.transport.is_closing()
+        return is_open and not self._is_in_head and not self._is_answering
+
+    def _bound_what_follows(self) -> None:
+        """
+        Put an end to what follows an answer without being a request: the rest of a body nobody read, empty lines.
+
+        uvicorn stops its idle timer at any byte, and starts it again only with the next answer.
+        """
+        if not self._is_in_body:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        elif self._head_deadline is None:
+            self._arm_head_deadline()
+
     def _arm_head_deadline(self) -> None:
         self._head_deadline = self.loop.call_later(self._limits.head_seconds, self._on_head_deadline)
 
@@ -161,7 +213,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             detail = f"The header fields did not end within {self._limits.head_seconds:g} seconds."
             self.refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
         elif not self.transport.is_closing():
-            self._report(f"no request within {self._limits.head_seconds:g} seconds")
+            what = "end of the body after its answer" if self._is_in_body else "request"
+            self._report(f"no {what} within {self._limits.head_seconds:g} seconds")
             self.transport.close()
 
 
@@ -170,7 +223,8 @@ def http_config(application: Application, *, limits: Limits, drain_seconds: int 
     Set uvicorn up as an HTTP protocol and nothing else.
 
     Not its logs, proxy header rewriting, server header or signal handling; and
-    with every value given, it reads none from the environment.
+    with every value given, it reads none from the environment. What a peer does
+    wrong is an audit line already, so only our own errors are left to log.
     """
     return Config(
         application,
@@ -179,6 +233,7 @@ def http_config(application: Application, *, limits: Limits, drain_seconds: int 
         lifespan="off",
         interface="asgi3",
         log_config=None,
+        log_level=logging.ERROR,
         access_log=False,
         proxy_headers=False,
         forwarded_allow_ips="",

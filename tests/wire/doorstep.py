@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from service.connection.worker import abort_sessions
 from service.contract import ProxyProtocol
 from service.endpoints.asgi import Application, Receive, Scope, Send, answer
 from tests.certificates import HOST_NAME, NOW, Authority
+from tests.wire.stage import Connection, client_context
 
 
 class Lines:
@@ -115,3 +117,8 @@ def open_doorstep(
     finally:
         opened[0].loop.call_soon_threadsafe(done.set)
         thread.join(5)
+
+
+def open_tls(doorstep: Doorstep) -> Connection:
+    """Finish a handshake."""
+    return Connection.over(socket.create_connection(doorstep.address, timeout=5), client_context(doorstep.trust))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.connection.limits import Limits
-from tests.wire.doorstep import Doorstep, open_doorstep
-from tests.wire.stage import PROXY, Connection, client_context, read_to_end
+from tests.wire.doorstep import Doorstep, open_doorstep, open_tls
+from tests.wire.stage import PROXY, read_to_end
 
 MEBIBYTE = 1024 * 1024
 LIMITS = Limits(
@@ -36,11 +36,6 @@ def plain(doorstep: Doorstep) -> Iterator[socket.socket]:
     """A connection on which nothing was said yet."""
     with socket.create_connection(doorstep.address, timeout=5) as opened:
         yield opened
-
-
-def open_tls(doorstep: Doorstep) -> Connection:
-    """Finish a handshake."""
-    return Connection.over(socket.create_connection(doorstep.address, timeout=5), client_context(doorstep.trust))
 
 
 def drip(plain: socket.socket) -> None:
