@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -42,7 +43,7 @@ from stacks.ceremonies.development_authority import DevelopmentAuthority
 from stacks.ceremonies.probe import Answer, probe
 from stacks.ceremonies.probe_faults import ProbeFailedError
 from stacks.deployment.account import LOCAL, open_account
-from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce, find_local_endpoint, withdraw
+from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce, claim, withdraw
 from stacks.deployment.image import push_image
 from stacks.deployment.outcome import EnvironmentOutcome
 from stacks.deployment.rollout import Target
@@ -59,18 +60,6 @@ _PROBE_ADDRESS: Final = "127.1.2.3"
 _HEALTHY_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 _PAUSE_SECONDS: Final = 0.5
-
-
-class LocalCloudUpError(DeploymentError):
-    """An embedded cloud is up for this working tree already."""
-
-    exit_code = ExitCode.GUARD
-
-    def __init__(self, endpoint: LocalEndpoint) -> None:
-        super().__init__(
-            f"the embedded cloud is up already, in process {endpoint.pid}",
-            hint="use it from here (python scripts/deploy.py status --env local), or end it there with Ctrl-C",
-        )
 
 
 class LocalDeploymentFailedError(DeploymentError):
@@ -165,9 +154,9 @@ def walk(options: argparse.Namespace, terminal: Terminal, *, second: float = 1.0
     """
     environment = load_environment(find_environment(LOCAL, ROOT))
     stays = not options.once
-    if stays and (other := find_local_endpoint(ROOT)):
-        raise LocalCloudUpError(other)
     with contextlib.ExitStack() as stack:
+        if stays:
+            stack.enter_context(claim(ROOT))
         stack.enter_context(_ended_by_sigterm())
         directory = _directory(stack, stays=stays)
         run = Walk(environment, terminal, stack, directory=directory, second=second)
@@ -235,7 +224,7 @@ class Walk:
             account=self._environment.account,
         )
         if announced:
-            self._stack.callback(withdraw, ROOT)
+            self._stack.callback(withdraw, ROOT, self._endpoint)
             announce(ROOT, self._endpoint)
         account = open_account(self._environment, endpoint=self._endpoint)
         self.target = Target(self._environment, assemble(self._environment), account)
@@ -245,7 +234,6 @@ class Walk:
         """Deploy as far as it goes, make what the workload waits for, and deploy the rest."""
         outcome = self.deploy()
         if outcome.needs:
-            self._say("the workload waits for " + " and ".join(need.what for need in outcome.needs))
             self._install_certificate()
             digest = push_image(self.target.account, self._environment, ROOT)
             self._say(f"image recorded: {digest}")
@@ -293,6 +281,7 @@ class Walk:
 
     def stay(self, ingress: Ingress) -> None:
         """Stay up until Ctrl-C, showing what the tasks say."""
+        self._terminal.progress("in another terminal, the same three:")
         for line in curl_lines(ingress, self.files):
             self._terminal.out(line)
         self._terminal.progress("up until Ctrl-C; the tasks' audit lines follow")
@@ -330,7 +319,7 @@ class Walk:
         return found
 
     def _task_said(self, line: OutputLine) -> None:
-        self._terminal.progress(f"task {line.task_id[:8]}: {line.text}")
+        self._terminal.progress(self._terminal.style(f"task {line.task_id[:8]}: {line.text}", Style.FAINT))
 
     def _say(self, text: str) -> None:
         self._terminal.progress(f"[{time.monotonic() - self._started:5.1f} s] {text}")
@@ -392,17 +381,13 @@ class Prober:
 
 
 def curl_lines(ingress: Ingress, files: Files) -> Iterator[str]:
-    """Write the same three requests as commands to paste."""
-    resolve = f"--resolve {ingress.host_name}:{ingress.port}:{ingress.address}"
-    common = f"curl --cacert {_shown(files.trust)} {resolve}"
-    yield f"{common} --cert {_shown(files.certificate)} --key {_shown(files.private_key)} {ingress.url}"
-    yield f"{common} --cert {_shown(files.stranger)} --key {_shown(files.stranger_key)} {ingress.url}"
-    yield f"{common} {ingress.url}"
-
-
-def _shown(path: Path) -> str:
-    """Write a path as one types it from the working tree, or whole if that is not where we are."""
-    return str(path.relative_to(ROOT)) if Path.cwd() == ROOT else str(path)
+    """Write the same three requests as commands to paste, whatever the directory and the proxy of that shell."""
+    resolve = f"{ingress.host_name}:{ingress.port}:{ingress.address}"
+    common = ["curl", "--noproxy", "*", "--cacert", str(files.trust), "--resolve", resolve]
+    enrolled = ["--cert", str(files.certificate), "--key", str(files.private_key)]
+    stranger = ["--cert", str(files.stranger), "--key", str(files.stranger_key)]
+    for shown in (enrolled, stranger, []):
+        yield shlex.join([*common, *shown, ingress.url])
 
 
 def _words(answer: Answer) -> str:

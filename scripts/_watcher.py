@@ -58,7 +58,9 @@ class TerminalWatcher:
         if outcome.result is Result.ABSENT or (self._is_brief and outcome.result is Result.UNCHANGED):
             return
         line = f"{outcome.name}: {outcome.result}"
-        if outcome.message:
+        if outcome.result is Result.WAITING:  # its message says so itself
+            line = f"{outcome.name}: {outcome.message}"
+        elif outcome.message:
             line += f", {outcome.message}"
         if outcome.seconds:
             line += f" ({outcome.seconds:.1f} s)"

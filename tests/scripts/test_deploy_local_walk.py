@@ -11,13 +11,15 @@ import argparse
 import contextlib
 import io
 import json
+import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts._local_walk import DEMO_CLIENT, Ingress, Probed, Walk, walk
+from scripts._local_walk import DEMO_CLIENT, Files, Ingress, Probed, Walk, curl_lines, walk
 from scripts._terminal import ROOT, Terminal
 from stacks.catalog import Catalog
 from stacks.deployment.endpoint import find_local_endpoint
@@ -128,6 +130,30 @@ def test_without_the_proxy_protocol_policy_nobody_is_answered(stage: Stage) -> N
 
     assert outcome.exit_code == 0
     assert all(probed.fault for probed in stage.probe())
+
+
+def test_the_curl_lines_work_from_any_directory_even_if_the_path_has_blanks(stage: Stage, tmp_path: Path) -> None:
+    """They are pasted into another shell, which may stand elsewhere and be sent through a proxy."""
+    directory = tmp_path / "my clone"
+    directory.mkdir()
+    stage.probe()
+    files = Files(*(directory / path.name for path in astuple(stage.walk.files)))
+    for copy, original in zip(astuple(files), astuple(stage.walk.files), strict=True):
+        copy.write_bytes(original.read_bytes())
+
+    answers = [
+        subprocess.run(  # noqa: S602 -- pasted lines are for a shell
+            line, shell=True, check=True, capture_output=True, cwd="/", env={"https_proxy": "http://127.0.0.1:9"}
+        ).stdout
+        for line in curl_lines(stage.ingress, files)
+    ]
+
+    found = [json.loads(answer) for answer in answers]
+    assert [each.get("client") or each["reason"] for each in found] == [
+        DEMO_CLIENT,
+        "unknown_certificate",
+        "no_certificate",
+    ]
 
 
 def test_each_file_of_the_client_is_its_owners_alone(stage: Stage) -> None:
