@@ -8,6 +8,7 @@ past its limit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import io
@@ -190,15 +191,11 @@ def _exchange(connection: ssl.SSLSocket, target: _Target, deadline: float) -> An
     )
     # HTTPResponse wants nothing of a socket but makefile.
     response = http.client.HTTPResponse(cast("socket.socket", _Readable(connection, deadline)), method="GET")
-    response.begin()
-    body = response.read(MAX_BODY_BYTES + 1)
-    if len(body) > MAX_BODY_BYTES:
-        raise ProbeFailedError(Fault.NOT_HTTP, f"the answer is longer than {MAX_BODY_BYTES} bytes")
-    if response.length:  # announced and never sent; a bounded read does not complain by itself
-        raise http.client.IncompleteRead(body, response.length)
+    with contextlib.closing(response):
+        status, body = _read(response)
     document = _document(body)
     return Answer(
-        status=response.status,
+        status=status,
         reason=_text_of(document, "reason"),
         fingerprint=_text_of(document, "fingerprint"),
         body=body,
@@ -207,6 +204,16 @@ def _exchange(connection: ssl.SSLSocket, target: _Target, deadline: float) -> An
         tls_version=connection.version() or "",
         document=document,
     )
+
+
+def _read(response: http.client.HTTPResponse) -> tuple[int, bytes]:
+    response.begin()
+    body = response.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise ProbeFailedError(Fault.NOT_HTTP, f"the answer is longer than {MAX_BODY_BYTES} bytes")
+    if response.length:  # announced and never sent; a bounded read does not complain by itself
+        raise http.client.IncompleteRead(body, response.length)
+    return response.status, body
 
 
 class _Deadlined(io.RawIOBase):
