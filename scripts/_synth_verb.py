@@ -49,14 +49,15 @@ def write_templates(bodies: Mapping[str, str], directory: Path) -> list[Path]:
     """
     names = [f"{name}.json" for name in bodies]
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory")
+        raise UsageError(f"{directory} is not a directory", hint="give a new or an empty directory")
     foreign = sorted(path.name for path in directory.iterdir() if path.name not in names) if directory.exists() else []
     if foreign:
         raise DirectoryNotOursError(directory, foreign)
     try:
         _write_whole(bodies, directory.resolve())
     except OSError as error:
-        raise UsageError(f"{directory} cannot be written: {error.strerror or error}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{directory} cannot be written: {reason}", hint="give one you may write") from error
     return [directory / name for name in names]
 
 

@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
+import shlex
 import shutil
 import sys
 import threading
@@ -218,7 +220,9 @@ def environment_variables() -> Mapping[str, str]:
 
 
 def open_terminal() -> Terminal:
-    """Open the terminal of this process."""
+    """Open the terminal of this process; a character its encoding has no place for is written as an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return Terminal(out=sys.stdout, err=sys.stderr, stdin=sys.stdin, variables=environment_variables())
 
 
@@ -250,11 +254,27 @@ def run(
         terminal.live("")
         terminal.error(str(error), hint=error.hint)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        _debug(arguments, terminal)
+        terminal.error(
+            f"{sys.executable} lacks {error.name}: it is not the Python of this working tree",
+            hint=_right_python(ROOT / ".venv", arguments),
+        )
+        return ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 -- the edge of a script
         _debug(arguments, terminal)
         terminal.live("")
         terminal.error(f"{type(error).__name__}: {error}", hint="the same command with --debug shows where")
         return ExitCode.UNEXPECTED
+
+
+def _right_python(venv: Path, arguments: Sequence[str]) -> str:
+    """Say what to type instead, as one types it from here."""
+    python = venv / "bin" / "python"
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    command = shlex.join([str(shown), sys.argv[0], *arguments])
+    is_set_up = python.exists() and Path(sys.prefix) != venv
+    return command if is_set_up else f"make ready, then {command}"
 
 
 def _debug(arguments: Sequence[str], terminal: Terminal) -> None:

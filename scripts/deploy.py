@@ -10,6 +10,7 @@ is in the modules beside this one, imported when a verb is known.
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     explicit = _has_verb(arguments)
     if not explicit and not {"-h", "--help"} & set(arguments):
         arguments = ["deploy", *arguments]
-    options = parser().parse_args(arguments)
+    options, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        raise _not_understood(options.verb, unknown, explicit=explicit)
     is_walk = not explicit and _terminal.environment_name(options) == "local"
     if options.verb == "deploy" and options.once and not is_walk:
         raise _terminal.UsageError("--once is for the local walk", hint="deploy.py --env local --once")
@@ -45,6 +48,17 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
 
         return walk(options, terminal)
     return _verb(options.verb)(options, terminal)
+
+
+def _not_understood(verb: str, unknown: Sequence[str], *, explicit: bool) -> _terminal.UsageError:
+    """Say what is wrong with the command line, and guess what was meant."""
+    word = unknown[0]
+    if explicit or word.startswith("-"):
+        hint = f"deploy.py {verb} --help"
+        return _terminal.UsageError(f"{verb} does not know {' '.join(unknown)}", hint=hint)
+    near = difflib.get_close_matches(word, _VERBS, n=1)
+    hint = f"did you mean {near[0]}" if near else f"one of: {', '.join(_VERBS)}"
+    return _terminal.UsageError(f"there is no verb {word}", hint=hint)
 
 
 def _verb(name: str) -> Callable[[argparse.Namespace, _terminal.Terminal], int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import deploy
 from scripts._terminal import ExitCode, Parser, Terminal, UsageError, environment_name, run
 from stacks.errors import DeploymentError
 
@@ -87,6 +88,68 @@ def test_misuse_is_64_and_names_help() -> None:
 
     assert run(main, ["--nonsense"], here) == 64
     assert err.getvalue().endswith("hint: x.py --help\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["depoly", "--env", "local"], "error: there is no verb depoly\nhint: did you mean deploy\n"),
+        (["--env", "local", "remove"], "error: there is no verb remove\nhint: one of: synth, check, plan, "),
+        (["--env", "local", "--onse"], "error: deploy does not know --onse\nhint: deploy.py deploy --help\n"),
+        (["plan", "--env", "local", "all"], "error: plan does not know all\nhint: deploy.py plan --help\n"),
+    ],
+)
+def test_a_slip_of_the_hand_is_named_and_nothing_is_done(arguments: list[str], said: str) -> None:
+    here, _, err = terminal()
+
+    assert run(deploy.main, arguments, here) == 64
+    assert err.getvalue().startswith(said)
+
+
+def test_another_python_is_told_what_to_type() -> None:
+    """Isolated and without site packages, as the system's Python is for us."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "scripts/deploy.py", "plan", "--env", "local"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    error, hint = done.stderr.splitlines()
+    assert done.returncode == 64
+    assert error.endswith("lacks boto3: it is not the Python of this working tree")
+    assert hint.endswith(".venv/bin/python scripts/deploy.py plan --env local")
+
+
+@pytest.mark.parametrize("script", ["deploy", "certificates", "clients", "probe", "benchmark"])
+def test_another_python_shows_help_or_says_which_it_needs(script: str) -> None:
+    done = subprocess.run(  # noqa: S603 -- our own script
+        [sys.executable, "-I", "-S", f"scripts/{script}.py", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_an_encoding_cannot_say_is_escaped() -> None:
+    text = "from scripts._terminal import open_terminal; open_terminal().out('Zo\u00eb')"
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", text],
+        cwd=ROOT,
+        env={"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+    assert done.stdout == "Zo\\xeb\n"
 
 
 def test_without_an_environment_those_that_exist_are_listed() -> None:
