@@ -15,7 +15,17 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 MAX_TEXT: Final = 512
-"""Characters of one field; what a peer wrote is cut here, and a line stays under the 4 KiB that a pipe takes whole."""
+"""Characters of one field; what a peer wrote is cut here."""
+
+MAX_ESCAPED: Final = 1536
+"""
+Bytes of one field as JSON, where a character takes up to twelve.
+
+Two fields of a line may be as long, a path and a client's name; the line stays
+under the 4 KiB that a pipe takes whole.
+"""
+
+_LONGEST_ESCAPE: Final = len(json.dumps("\U0010ffff")) - len('""')
 
 Field = str | int | float | None | tuple[str, ...]
 
@@ -60,6 +70,13 @@ class AuditLog:
         """Write one event; a field that is None is written as null, so that lines of a kind look alike."""
         moment = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line: dict[str, object] = {"time": moment, "event": event, "environment": self._environment}
-        line |= {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
+        line |= {name: _cut(value) if isinstance(value, str) else value for name, value in fields.items()}
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._stream.flush()
+
+
+def _cut(text: str) -> str:
+    cut = text[:MAX_TEXT]
+    while len(cut) * _LONGEST_ESCAPE > MAX_ESCAPED and len(json.dumps(cut)) > MAX_ESCAPED:
+        cut = cut[: len(cut) * 3 // 4]
+    return cut

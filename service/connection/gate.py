@@ -75,6 +75,7 @@ class Gate:
             request_id=request.id,
             decision=_decision(verdict, request.status),
             reason=verdict.reason if isinstance(verdict, Refused) else None,
+            cause=verdict.cause if isinstance(verdict, Refused) else None,
             status=request.status,
             client=verdict.name if isinstance(verdict, Client) else None,
             fingerprint=peer.fingerprint.hex if peer.fingerprint else None,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from service.contract import ClientState, RegistryAttribute
 from service.errors import FingerprintError, RegistryUnavailableError
@@ -40,6 +41,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 1
 READ_TIMEOUT_SECONDS: Final = 1
 LOOKUP_ATTEMPTS: Final = 2
 """The first and one more: a dropped keep-alive connection is the usual fault, and one retry cures it."""
+
+_NO_ANSWER_OF_DYNAMODB: Final = (ResponseParserError, AttributeError, TypeError, ValueError, RecursionError)
+"""What botocore's parsers raise on JSON of another shape, beside their own error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +124,14 @@ class DynamoDbClientRegistry:
             raise RegistryUnavailableError(f"no answer in {self._budget_seconds} seconds") from None
         except ClientError as error:
             raise RegistryUnavailableError(str(error.response.get("Error", {}).get("Code", "refused"))) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, *_NO_ANSWER_OF_DYNAMODB) as error:
             raise RegistryUnavailableError(type(error).__name__) from error
-        return parse_record(item) if item is not None else None
+        if item is None:
+            return None
+        record = parse_record(item)
+        if record.fingerprint != fingerprint:
+            raise RegistryUnavailableError("the record is another certificate's")
+        return record
 
     def close(self) -> None:
         """Let go of the threads; lookups that wait are given up."""
@@ -165,15 +174,21 @@ def parse_record(item: Mapping[str, AttributeValueTypeDef]) -> ClientRecord:
     try:
         return ClientRecord(
             fingerprint=Fingerprint(item[RegistryAttribute.FINGERPRINT]["S"]),
-            client=item[RegistryAttribute.CLIENT]["S"],
+            client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
             subject_public_key_info=bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"]),
             state=ClientState(item[RegistryAttribute.STATE]["S"]),
             roles=tuple(role["S"] for role in item[RegistryAttribute.ROLES]["L"]),
             not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
             not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
         )
-    except (KeyError, ValueError, TypeError, FingerprintError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, FingerprintError) as error:
         raise RegistryUnavailableError("the record cannot be read") from error
+
+
+def _parse_name(text: str) -> str:
+    if not text:
+        raise ValueError("a client has a name")
+    return text
 
 
 def _parse_time(text: str) -> datetime:

@@ -35,8 +35,8 @@ class PinnedCertificate:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
         try:
             record = await self._registry.find(peer.fingerprint)
-        except RegistryUnavailableError:
-            return Refused(Reason.REGISTRY_UNAVAILABLE)
+        except RegistryUnavailableError as error:
+            return Refused(Reason.REGISTRY_UNAVAILABLE, error.cause)
         if record is None:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
         return judge(record, peer.certificate, at=at)

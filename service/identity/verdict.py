@@ -40,9 +40,15 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No, and why."""
+    """
+    No, and why.
+
+    Attributes:
+        cause: What is behind a reason that is our own fault; for the audit, never for the peer.
+    """
 
     reason: Reason
+    cause: str | None = None
 
 
 Verdict = Client | Refused

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import boto3
@@ -97,6 +102,8 @@ def test_another_one_is_not(make_registry: MakeRegistry) -> None:
     [
         {RegistryAttribute.STATE.value: {"S": "invented"}},
         {RegistryAttribute.NOT_AFTER.value: {"S": "some day"}},
+        {RegistryAttribute.NOT_BEFORE.value: {"S": "0001-01-01T00:00:00+05:00"}},
+        {RegistryAttribute.CLIENT.value: {"S": ""}},
         {RegistryAttribute.ROLES.value: {"S": "send"}},
         {RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO.value: {"S": "text"}},
         {RegistryAttribute.FINGERPRINT.value: {"S": "short"}},
@@ -114,6 +121,33 @@ def test_a_record_that_lacks_something_lets_nobody_in() -> None:
             parse_record({name: value for name, value in ITEM.items() if name != attribute})
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"null", b'{"Item": [1]}', b'{"Item": "x"}', b'{"Item": {"client": {"B": 5}}}', b'{"Item": {}}'],
+    ids=bytes.decode,
+)
+def test_an_answer_of_another_shape_is_our_fault(session: boto3.Session, body: bytes) -> None:
+    with answering(body) as url:
+        registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url), "clients")
+
+        with pytest.raises(RegistryUnavailableError):
+            asyncio.run(registry.find(RECORD.fingerprint))
+        registry.close()
+
+
+def test_a_record_of_another_certificate_lets_nobody_in(session: boto3.Session) -> None:
+    """Whatever the table answers, only what was asked for counts."""
+    key = base64.b64encode(RECORD.subject_public_key_info).decode()
+    item = ITEM | {RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO.value: {"B": key}}
+    del item[RegistryAttribute.CERTIFICATE.value]
+    with answering(json.dumps({"Item": item}).encode()) as url:
+        registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url), "clients")
+
+        with pytest.raises(RegistryUnavailableError, match="another certificate's"):
+            asyncio.run(registry.find(Fingerprint("cd" * 32)))
+        registry.close()
+
+
 def test_a_table_that_is_not_there_is_our_fault(moto_url: str, session: boto3.Session) -> None:
     registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=moto_url), "missing")
 
@@ -129,6 +163,29 @@ def test_a_table_that_cannot_be_reached_is_our_fault(session: boto3.Session) -> 
     with pytest.raises(RegistryUnavailableError, match="EndpointConnectionError"):
         asyncio.run(registry.find(RECORD.fingerprint))
     registry.close()
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Stand where the table is, and answer 200 with this body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the standard library's name
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

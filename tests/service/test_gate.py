@@ -103,6 +103,16 @@ def test_every_refusal_says_its_reason_to_the_peer_and_to_the_audit(reason: Reas
     assert lines[0]["decision"] == "refused"
 
 
+def test_the_cause_of_our_own_fault_is_for_the_audit_alone() -> None:
+    """Whoever is called at night learns what the registry said; a peer has no use for it."""
+    lines = Lines()
+
+    _, document = request(gate(Refused(Reason.REGISTRY_UNAVAILABLE, "AccessDeniedException"), lines))
+
+    assert lines[0]["cause"] == "AccessDeniedException"
+    assert "AccessDeniedException" not in json.dumps(document)
+
+
 def test_only_our_own_fault_is_503() -> None:
     assert {reason: int(status_of(reason)) for reason in Reason if status_of(reason) != 403} == {
         Reason.REGISTRY_UNAVAILABLE: 503
@@ -128,12 +138,15 @@ def test_an_application_that_breaks_is_audited_as_failed() -> None:
     assert (lines[0]["decision"], lines[0]["status"], lines[0]["client"]) == ("failed", None, "acme")
 
 
-def test_a_line_is_cut_before_a_pipe_would_tear_it() -> None:
+@pytest.mark.parametrize("character", ["a", "\u20ac", "\U0001f600", "\0"], ids=ascii)
+def test_a_line_is_cut_before_a_pipe_would_tear_it(character: str) -> None:
+    """Whatever the characters take once they are escaped, in the path and in the client's name."""
     lines = Lines()
 
-    request(gate(ACME, lines), path="/" + "\u20ac" * 5000)
+    request(gate(Client(character * 5000, ()), lines), path="/" + character * 5000)
 
     assert len(json.dumps(lines[0])) < 4096
+    assert lines[0]["path"].startswith("/" + character * 100)
 
 
 def test_whoami_is_all_there_is() -> None:
