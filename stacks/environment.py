@@ -227,7 +227,8 @@ def load_environment(path: Path) -> Environment:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise EnvironmentFileError(path, [Fault(None, "", "a readable file", error.strerror or str(error))]) from error
+        reason = (error.strerror or str(error)).lower()
+        raise EnvironmentFileError(path, [Fault(None, "", "a readable file", reason)]) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise EnvironmentFileError(
@@ -564,6 +565,12 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
     sentence = str(error)
     place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", sentence)
     if place is None:
-        return Fault(None, "", "TOML", sentence)
+        return Fault(None, "", "TOML", _in_our_words(sentence))
     line = int(place.group(1)) if place.group(1) else text.count("\n") + 1
-    return Fault(line, "", "TOML", sentence[: place.start()])
+    return Fault(line, "", "TOML", _in_our_words(sentence[: place.start()]))
+
+
+def _in_our_words(sentence: str) -> str:
+    if sentence.startswith("Cannot overwrite"):
+        return "a key that stands above already"
+    return f"a fault: {sentence[:1].lower()}{sentence[1:]}"

@@ -38,7 +38,8 @@ class Fault:
     def __str__(self) -> str:
         """Render the fault as one line."""
         place = ", ".join(part for part in (self.line and f"line {self.line}", self.key) if part)
-        return f"{place}: expected {self.expected}, found {self.found}"
+        sentence = f"expected {self.expected}, found {self.found}"
+        return f"{place}: {sentence}" if place else sentence
 
 
 @dataclass(frozen=True, slots=True)

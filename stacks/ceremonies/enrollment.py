@@ -26,6 +26,8 @@ from stacks.errors import DeploymentError
 _CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9])?")
 _ROLE: Final = re.compile(r"[a-z0-9][a-z0-9:._-]{0,62}")
 _MAX_ROLES: Final = 32
+_LONGEST_SHOWN: Final = 64
+"""Characters; what was refused is shown that far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,14 @@ def revoke(
 def _checked_name(client: str) -> str:
     if not _CLIENT_NAME.fullmatch(client):
         raise EnrollmentRefusedError(
-            f"the client's name {client!r} cannot be used",
-            hint="up to 64 letters, digits, blanks and . _ @ -, beginning and ending with a letter or digit",
+            f"the client's name {_shown(client)} cannot be used",
+            hint="1 to 64 of a-z, A-Z, 0-9, blanks and . _ @ -, beginning and ending with a letter or digit",
         )
     return client
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r}... of {len(text)} characters"
 
 
 def _checked_roles(roles: Iterable[str]) -> tuple[str, ...]:
@@ -186,7 +192,7 @@ def _checked_roles(roles: Iterable[str]) -> tuple[str, ...]:
     for role in checked:
         if not _ROLE.fullmatch(role):
             raise EnrollmentRefusedError(
-                f"the role {role!r} cannot be used", hint="up to 63 lower-case letters, digits and : . _ -"
+                f"the role {_shown(role)} cannot be used", hint="1 to 63 of a-z, 0-9 and : . _ -"
             )
     if len(checked) > _MAX_ROLES:
         raise EnrollmentRefusedError(f"{len(checked)} roles, at most {_MAX_ROLES} expected")

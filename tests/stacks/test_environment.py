@@ -119,14 +119,14 @@ def test_syntax_is_told_with_its_line() -> None:
     (fault,) = faults(('name = "staging"', 'name = "staging'))
 
     assert fault.line == 2
-    assert fault.expected == "TOML"
+    assert str(fault).startswith("line 2: expected TOML, found a fault: ")
 
 
 def test_a_key_given_twice_is_told_with_its_line() -> None:
     (fault,) = faults(("workers = 2", "workers = 2\nworkers = 3"))
 
     assert fault.line == 36
-    assert "overwrite" in fault.found
+    assert fault.found == "a key that stands above already"
 
 
 def test_an_element_of_a_list_is_told_by_index_and_line() -> None:
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_text_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFileError, match="expected a readable file, found No such file"):
+    with pytest.raises(EnvironmentFileError, match="\n  expected a readable file, found no such file"):
         load_environment(tmp_path / "none.toml")
 
 

@@ -133,6 +133,11 @@ def test_a_name_that_would_confuse_a_log_is_refused(caller: Caller, partner: Ide
     assert str(caught.value).isprintable()
 
 
+def test_a_name_of_great_length_is_not_thrown_back_whole(caller: Caller, partner: Identity) -> None:
+    with pytest.raises(EnrollmentRefusedError, match=r"'x{64}'\.\.\. of 3000 characters cannot be used"):
+        enroll(caller, LOCAL, "x" * 3000, partner.pem, at=NOW)
+
+
 @pytest.mark.parametrize("role", ["", "Admin", "a b", "a," * 2, "r" * 64])
 def test_a_role_that_is_no_plain_word_is_refused(caller: Caller, partner: Identity, role: str) -> None:
     with pytest.raises(EnrollmentRefusedError):
