@@ -17,9 +17,13 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
 )
 
 from stacks.deployment.endpoint import LocalCloudNotRunningError, LocalEndpoint, local_endpoint
@@ -32,6 +36,7 @@ __all__ = [
     "LocalEndpoint",
     "NoCredentialsFoundError",
     "RoleNotAssumedError",
+    "UnreachableError",
     "WrongAccountError",
     "local_endpoint",
     "open_account",
@@ -83,12 +88,27 @@ class NoCredentialsFoundError(DeploymentError):
 
 
 class CredentialsRefusedError(DeploymentError):
-    """AWS did not accept the credentials, or could not be asked."""
+    """AWS did not accept the credentials, or they cannot be had."""
 
     exit_code = 4
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"AWS does not say whose credentials these are: {reason}", hint="sign in again")
+        super().__init__(
+            f"AWS does not say whose credentials these are: {reason}", hint="sign in again, or correct AWS_PROFILE"
+        )
+
+
+class UnreachableError(DeploymentError):
+    """Whose credentials these are could not be asked."""
+
+    exit_code = 4
+
+    def __init__(self, environment_name: str, reason: str) -> None:
+        is_local = environment_name == LOCAL
+        super().__init__(
+            f"{'the embedded cloud' if is_local else 'AWS'} cannot be reached: {reason}",
+            hint="end make local and start it again" if is_local else "look at network, proxy (HTTPS_PROXY) and region",
+        )
 
 
 class WrongAccountError(DeploymentError):
@@ -99,7 +119,9 @@ class WrongAccountError(DeploymentError):
     def __init__(self, environment_name: str, *, fact: str, expected: str, found: str) -> None:
         super().__init__(
             f"{fact} is {found}, but environments/{environment_name}.toml says {expected}; nothing was called",
-            hint="choose the profile that belongs to the environment with AWS_PROFILE",
+            hint="end make local and start it again: it plays the account and region it was started with"
+            if environment_name == LOCAL
+            else "choose the profile that belongs to the environment with AWS_PROFILE",
         )
         self.fact = fact
         self.expected = expected
@@ -176,7 +198,8 @@ def open_account(environment: Destination, *, endpoint: LocalEndpoint | None = N
 
     Raises:
         NoCredentialsFoundError: There are none.
-        CredentialsRefusedError: They are expired or unknown, or AWS cannot be reached.
+        CredentialsRefusedError: They are expired or unknown.
+        UnreachableError: AWS cannot be asked.
         WrongAccountError: They belong elsewhere.
         LocalCloudNotRunningError: The environment is `local` and no endpoint was given.
     """
@@ -224,6 +247,8 @@ def _check_caller(account: Account, session: boto3.Session, environment: Destina
         raise NoCredentialsFoundError(environment.name) from error
     except ClientError as error:
         raise CredentialsRefusedError(error.response["Error"]["Message"]) from error
+    except (NoConnectionError, HTTPClientError) as error:
+        raise UnreachableError(environment.name, str(error)) from error
     except BotoCoreError as error:
         raise CredentialsRefusedError(str(error)) from error
     partition = session.get_partition_for_region(environment.region)

@@ -8,6 +8,7 @@ event that says FAILED; the cause is the first one that is none of these.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ _CASCADE: Final = (
     "The following resource(s) failed to",
 )
 """How CloudFormation words what is a consequence."""
+_ALREADY_THERE: Final = re.compile(r"already ?(exists|owned)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Cause:
     def __str__(self) -> str:
         """Say it in one line."""
         return f"{self.logical_id} ({self.type}) {self.status}: {self.reason or 'AWS gives no reason'}"
+
+    @property
+    def is_name_taken(self) -> bool:
+        """Tell whether the resource is there already, outside of the stack; services word it in their own ways."""
+        return self.status == "CREATE_FAILED" and bool(_ALREADY_THERE.search(self.reason))
 
 
 def find_cause(events: Sequence[StackEvent]) -> Cause | None:

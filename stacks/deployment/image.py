@@ -99,14 +99,15 @@ def _repository_uri(account: Account, environment: Environment) -> str:
 
 
 def _build_and_push(account: Account, environment: Environment, root: Path, image: str) -> None:
-    dockerfile = root / "service" / "Dockerfile"
-    if not dockerfile.is_file():
+    context = root / "service"
+    if not (context / "Dockerfile").is_file():
         raise ImagePushError("service/Dockerfile is absent, so there is nothing to build an image from")
     docker = shutil.which("docker")
     if docker is None:
         raise ImagePushError("docker is not installed, and the image is built with it", hint="install docker")
     platform = _PLATFORMS[environment.capacity.architecture]
-    _docker(docker, ["build", "--platform", platform, "--file", str(dockerfile), "--tag", image, str(root)])
+    # The directory that the tag is the digest of, and nothing beside it.
+    _docker(docker, ["build", "--platform", platform, "--tag", image, str(context)])
     token = account.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     _docker(docker, ["login", "--username", user, "--password-stdin", image.partition("/")[0]], given=password)

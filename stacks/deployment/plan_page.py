@@ -56,7 +56,11 @@ def summary(plan: EnvironmentPlan) -> str:
     """Say a plan in one line."""
     if plan.changes_nothing:
         return f"{plan.environment}: nothing to do"
-    counts = [f"{plan.count(action)} to {action}" for action in Action if plan.count(action)]
+    perhaps = sum(change.is_conditional for stack in plan.stacks for change in stack.changes)
+    known = {action: plan.count(action) - (perhaps if action is Action.REPLACE else 0) for action in Action}
+    counts = [f"{count} to {action}" for action, count in known.items() if count]
+    if perhaps:
+        counts.append(f"{perhaps} that may be replaced")
     unknown = sum(stack.outlook in {Outlook.KNOWN_AFTER, Outlook.WAITING} for stack in plan.stacks)
     if unknown:
         counts.append(f"{unknown} {'stack' if unknown == 1 else 'stacks'} not known yet")

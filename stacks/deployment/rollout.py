@@ -27,7 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stacks.catalog import Catalog, StackEntry
 from stacks.deployment import change_set as change_sets
-from stacks.deployment.account import Account
+from stacks.deployment.account import LOCAL, Account
 from stacks.deployment.change_set import ChangeSet, Request
 from stacks.deployment.diagnosis import find_cause
 from stacks.deployment.events import Change, Ending, Listener, StackEvent, follow, latest_event_id, watch_to_rest
@@ -320,9 +320,16 @@ class Rollout:
         cause = find_cause(ending.events)
         message = str(cause) if cause else f"{ending.status}: {ending.reason}"
         if ending.status in ROLLED_BACK:
-            return StackOutcome(entry.name, entry.stack_name, Result.ROLLED_BACK, message=message)
+            hint = self._about_taken_name() if cause and cause.is_name_taken else None
+            return StackOutcome(entry.name, entry.stack_name, Result.ROLLED_BACK, message=message, hint=hint)
         hint = way_out(entry.stack_name, ending.status, self._environment.region)
         return StackOutcome(entry.name, entry.stack_name, Result.STUCK, message=message, hint=hint)
+
+    def _about_taken_name(self) -> str:
+        """Say what to do about what holds state and outlived its stack: nobody but its owner can throw it away."""
+        if self._environment.name == LOCAL:
+            return "a destroy leaves what holds state; end make local and start it again to have nothing there"
+        return "a destroy leaves what holds state: remove it if nobody needs it, or import it into the stack"
 
     def _waiting(self, entry: StackEntry, needs: tuple[Need, ...]) -> StackOutcome:
         message = "waits for " + " and ".join(need.what for need in needs)

@@ -13,6 +13,7 @@ from stacks.deployment.account import (
     LocalCloudNotRunningError,
     LocalEndpoint,
     NoCredentialsFoundError,
+    UnreachableError,
     WrongAccountError,
     open_account,
 )
@@ -85,6 +86,21 @@ def test_the_wrong_region_is_refused_without_any_call(endpoint: LocalEndpoint) -
         WrongAccountError, match=r"your region is us-east-1, but environments/local.toml says eu-west-1"
     ):
         open_account(Place(region="eu-west-1"), endpoint=endpoint)
+
+
+def test_a_running_cloud_that_plays_another_account_is_to_be_started_again(endpoint: LocalEndpoint) -> None:
+    with pytest.raises(WrongAccountError) as refused:
+        open_account(Place(region="eu-west-1"), endpoint=endpoint)
+
+    assert str(refused.value.hint).startswith("end make local and start it again")
+
+
+def test_where_nobody_answers_signing_in_is_not_the_advice() -> None:
+    """A file of `make local` whose process number belongs to somebody else by now."""
+    with pytest.raises(UnreachableError, match="the embedded cloud cannot be reached") as refused:
+        open_account(Place(), endpoint=LocalEndpoint(1, "http://127.0.0.1:9", "us-east-1", ACCOUNT))
+
+    assert refused.value.hint == "end make local and start it again"
 
 
 class Elsewhere:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stacks.deployment.diagnosis import find_cause
 from tests.stacks.deployment.twins import event, stack_event
 
@@ -27,6 +29,29 @@ def test_a_stack_refused_as_a_whole_speaks_for_itself() -> None:
 
     assert cause is not None
     assert cause.reason == "The role is not assumable"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Table already exists: clients (HandlerErrorCode: ResourceInUseException)",
+        "Resource of type 'AWS::Logs::LogGroup' with identifier 'x' already exists.",
+        "The request was refused (HandlerErrorCode: RepositoryAlreadyExistsException)",
+        "Your previous request to create the named bucket succeeded (BucketAlreadyOwnedByYou)",
+    ],
+)
+def test_a_name_that_is_taken_is_recognized(reason: str) -> None:
+    cause = find_cause([event("Table", "CREATE_FAILED", reason)])
+
+    assert cause is not None
+    assert cause.is_name_taken
+
+
+def test_another_failure_is_no_taken_name() -> None:
+    cause = find_cause([event("Table", "CREATE_FAILED", "Rate exceeded")])
+
+    assert cause is not None
+    assert not cause.is_name_taken
 
 
 def test_where_nothing_failed_there_is_no_cause() -> None:

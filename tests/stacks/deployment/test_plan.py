@@ -86,6 +86,14 @@ def test_a_replacement_cloudformation_is_not_sure_of_counts_as_one() -> None:
     assert change.risks_state
 
 
+def test_what_may_be_replaced_is_not_summed_up_as_replaced() -> None:
+    perhaps = resource_change(
+        "Modify", "Balancer", "AWS::ElasticLoadBalancing::LoadBalancer", Replacement="Conditional"
+    )
+
+    assert lines(REPLACED, perhaps)[-1] == "local: 1 to replace, 1 that may be replaced"
+
+
 def test_a_property_evaluated_twice_is_shown_once() -> None:
     change = resource_change(
         "Modify", "Alarm", "AWS::CloudWatch::Alarm", Details=[detail("/Properties/Period", "1", "2")] * 2
