@@ -72,7 +72,11 @@ lock: $(READY)
 	done
 
 clean:
-	rm -rf $(VENV) .venv-* .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	@pid=$$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' .local/cloud.json 2>/dev/null); \
+	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
+	  echo "error: make local is up here, in process $$pid" >&2; \
+	  echo "hint: end it with Ctrl-C, then make clean" >&2; exit 1; fi
+	@rm -rf $(VENV) .venv-* .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
 
 # -- set-up ---------------------------------------------------------------------
 
@@ -81,10 +85,13 @@ $(READY): requirements.lock
 	  echo "error: $(PYTHON) is missing or older than 3.11"; \
 	  echo "hint: apt-get install python3, or make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "error: $(PYTHON) has no venv module; hint: apt-get install python3-venv"; exit 1; } >&2
+	  echo "error: $(PYTHON) has no venv module"; \
+	  echo "hint: apt-get install python3-venv"; exit 1; } >&2
 	@echo "setting up $(VENV), about a minute the first time" >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock || { \
+	  echo "error: pip cannot install what requirements.lock names"; \
+	  echo "hint: it needs a package index: PIP_INDEX_URL and PIP_PROXY are pip's own settings"; exit 1; } >&2
 	@touch $@
 
 # Tools that cannot live beside ours, because they pin other versions of what we use, have an environment each.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "service/requirements.lock", "tools/checkov.lock", "tools/sslyze.lock")
@@ -86,3 +90,54 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def make(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run our Makefile in another directory."""
+    command = ["make", "-f", str(ROOT / "Makefile"), *arguments]
+    return subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True, timeout=30)  # noqa: S603
+
+
+def announced(directory: Path, *, pid: int) -> Path:
+    """Leave the file of an embedded cloud that is up in some process."""
+    announce(directory, LocalEndpoint(pid, "http://127.0.0.1:1", "us-east-1", "123456789012"))
+    return directory / STATE_FILE
+
+
+def test_make_clean_takes_nothing_from_under_a_cloud_that_is_up(tmp_path: Path) -> None:
+    file = announced(tmp_path, pid=os.getpid())
+
+    done = make("clean", directory=tmp_path)
+
+    assert f"error: make local is up here, in process {os.getpid()}\n" in done.stderr
+    assert done.returncode != 0
+    assert file.exists()
+
+
+def test_make_clean_removes_what_a_killed_cloud_left(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    file = announced(tmp_path, pid=dead.pid)
+
+    assert make("clean", directory=tmp_path).returncode == 0
+    assert not file.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "hint"),
+    [
+        ("exit 1", "hint: apt-get install python3, or "),
+        ('case "$2" in *venv*) exit 1;; esac', "hint: apt-get install python3-venv\n"),
+    ],
+)
+def test_a_machine_without_what_python_needs_is_told_the_package(tmp_path: Path, python: str, hint: str) -> None:
+    fake = tmp_path / "python3"
+    fake.write_text(f"#!/bin/sh\n{python}\n")
+    fake.chmod(0o755)
+    (tmp_path / "requirements.lock").touch()
+
+    done = make("local", f"PYTHON={fake}", directory=tmp_path)
+
+    assert done.returncode != 0
+    assert hint in done.stderr
+    assert not (tmp_path / ".venv").exists()
