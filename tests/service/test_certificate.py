@@ -105,6 +105,15 @@ def test_what_is_not_one_certificate_is_refused_with_the_reason(data: bytes, wor
         parse_certificate(data)
 
 
+def test_a_certificate_whose_extensions_are_malformed_is_refused() -> None:
+    """The same extension twice (RFC 5280, section 4.2, forbids it)."""
+    der = client(dns_names=("a.example",), purposes=(CLIENT_AUTH,)).der
+    key_usage, alternative_name = bytes.fromhex("0603551d25"), bytes.fromhex("0603551d11")
+
+    with pytest.raises(CertificateError, match="extensions are malformed"):
+        parse_certificate(der.replace(key_usage, alternative_name))
+
+
 @pytest.mark.filterwarnings("ignore:Parsed a serial number:cryptography.utils.CryptographyDeprecationWarning")
 @given(st.binary(max_size=400), st.integers(0, 300))
 def test_no_bytes_raise_anything_but_our_own_error(noise: bytes, at: int) -> None:
