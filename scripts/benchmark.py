@@ -44,7 +44,7 @@ class Figure:
 
 def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     """Measure what was asked for; 1 if a figure is over its limit."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     figures: list[Figure] = []
     for part, measure in (("deploy", _measure_deploy), ("service", _measure_service)):
         if options.only in {None, part}:
@@ -55,13 +55,14 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     return int(any(f.value is not None and f.limit is not None and f.value > f.limit for f in figures))
 
 
-def _parser() -> _terminal.Parser:
-    parser = _terminal.Parser(prog="benchmark.py", description="Measure this machine's figures.")
-    parser.add_argument("--only", choices=("service", "deploy"), help="half of it")
-    parser.add_argument("--json", action="store_true", help="one line of JSON for each figure")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of each figure (default 5)")
-    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
-    return parser
+def parser() -> _terminal.Parser:
+    """Describe the command line."""
+    whole = _terminal.Parser(prog="benchmark.py", description="Measure this machine's figures.")
+    whole.add_argument("--only", choices=("service", "deploy"), help="half of it")
+    whole.add_argument("--json", action="store_true", help="one line of JSON for each figure")
+    whole.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of each figure (default 5)")
+    whole.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    return whole
 
 
 def _show(figure: Figure, terminal: _terminal.Terminal, *, as_json: bool) -> None:

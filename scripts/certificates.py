@@ -35,18 +35,19 @@ def main(
     open_operator: Opener | None = None,
 ) -> int:
     """Read the command line and do what its verb says."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from scripts import _certificate_verbs, _operator  # noqa: PLC0415 -- help must not wait for boto3
 
     return _certificate_verbs.VERBS[options.verb](options, terminal, open_operator or _operator.open_operator)
 
 
-def _parser() -> _terminal.Parser:
+def parser() -> _terminal.Parser:
+    """Describe the command line."""
     common = _terminal.common_options()
-    parser = _terminal.Parser(
+    whole = _terminal.Parser(
         prog="certificates.py", description="The server certificate of an environment.", parents=[common]
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = whole.add_subparsers(dest="verb", metavar="VERB", required=True)
     parsers = {
         name: verbs.add_parser(name, help=text, description=text, parents=[common]) for name, text in _VERBS.items()
     }
@@ -64,7 +65,7 @@ def _parser() -> _terminal.Parser:
         help="for local only: request, sign by an authority made for the moment, install; prints the authority",
     )
     parsers["status"].add_argument("--output", choices=("text", "json"), default="text")
-    return parser
+    return whole
 
 
 def _add_request_options(parser: _terminal.Parser) -> None:

@@ -36,16 +36,17 @@ def main(
     open_operator: Opener | None = None,
 ) -> int:
     """Read the command line and do what its verb says."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from scripts import _client_verbs, _operator  # noqa: PLC0415 -- help must not wait for boto3
 
     return _client_verbs.VERBS[options.verb](options, terminal, open_operator or _operator.open_operator)
 
 
-def _parser() -> _terminal.Parser:
+def parser() -> _terminal.Parser:
+    """Describe the command line."""
     common = _terminal.common_options()
-    parser = _terminal.Parser(prog="clients.py", description="The clients of an environment.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    whole = _terminal.Parser(prog="clients.py", description="The clients of an environment.", parents=[common])
+    verbs = whole.add_subparsers(dest="verb", metavar="VERB", required=True)
     parsers = {
         name: verbs.add_parser(name, help=text, description=text, parents=[common]) for name, text in _VERBS.items()
     }
@@ -60,7 +61,7 @@ def _parser() -> _terminal.Parser:
     parsers["revoke"].add_argument("-y", "--yes", action="store_true", help="do not ask")
     for name in ("list", "show"):
         parsers[name].add_argument("--output", choices=("text", "json"), default="text")
-    return parser
+    return whole
 
 
 if __name__ == "__main__":

@@ -34,13 +34,8 @@ _VERBS: Final = {
 
 def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     """Read the command line and do what its verb says."""
-    explicit = _has_verb(arguments)
-    if not explicit and not {"-h", "--help"} & set(arguments):
-        arguments = ["deploy", *arguments]
-    options, unknown = parser().parse_known_args(arguments)
-    if unknown:
-        raise _not_understood(options.verb, unknown, explicit=explicit)
-    is_walk = not explicit and _terminal.environment_name(options) == "local"
+    options = read_options(arguments)
+    is_walk = not options.is_explicit and _terminal.environment_name(options) == "local"
     if options.verb == "deploy" and options.once and not is_walk:
         raise _terminal.UsageError("--once is for the local walk", hint="deploy.py --env local --once")
     if is_walk:
@@ -48,6 +43,22 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
 
         return walk(options, terminal)
     return _verb(options.verb)(options, terminal)
+
+
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    Parse the command line; without a verb it means deploy.
+
+    Raises:
+        UsageError: It cannot be understood.
+    """
+    is_explicit = _has_verb(arguments)
+    if not is_explicit and not {"-h", "--help"} & set(arguments):
+        arguments = ["deploy", *arguments]
+    options, unknown = parser().parse_known_args(arguments, argparse.Namespace(is_explicit=is_explicit))
+    if unknown:
+        raise _not_understood(options.verb, unknown, explicit=is_explicit)
+    return options
 
 
 def _not_understood(verb: str, unknown: Sequence[str], *, explicit: bool) -> _terminal.UsageError:

@@ -27,7 +27,7 @@ from stacks.ceremonies.probe_faults import ProbeFailedError
 
 def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     """Ask once and say what came of it."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     own = fingerprint_of(options.cert) if options.cert else None
     try:
         answer = probe(
@@ -51,27 +51,28 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     return _terminal.ExitCode.DONE if answer.is_accepted else _terminal.ExitCode.UNEXPECTED
 
 
-def _parser() -> _terminal.Parser:
-    parser = _terminal.Parser(
+def parser() -> _terminal.Parser:
+    """Describe the command line."""
+    whole = _terminal.Parser(
         prog="probe.py",
         description="Ask the ingress as a client would, and say what it saw and why it refused.",
         epilog="exit codes:\n    0  answered 2xx\n    1  refused, or no answer\n"
         "   64  the command line or a file cannot be used\n  130  interrupted",
     )
-    parser.add_argument("url", metavar="URL", help="https://HOST[:PORT][/PATH]; without a path /whoami is asked")
-    parser.add_argument("--cert", type=Path, metavar="FILE", help="our certificate, PEM; none is shown without it")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="its private key, PEM without a passphrase")
-    parser.add_argument("--cacert", type=Path, metavar="FILE", help="the authority to trust, PEM; else the system's")
-    parser.add_argument(
+    whole.add_argument("url", metavar="URL", help="https://HOST[:PORT][/PATH]; without a path /whoami is asked")
+    whole.add_argument("--cert", type=Path, metavar="FILE", help="our certificate, PEM; none is shown without it")
+    whole.add_argument("--key", type=Path, metavar="FILE", help="its private key, PEM without a passphrase")
+    whole.add_argument("--cacert", type=Path, metavar="FILE", help="the authority to trust, PEM; else the system's")
+    whole.add_argument(
         "--resolve", metavar="HOST:PORT:ADDRESS", help="connect to this address when the URL says host and port"
     )
-    parser.add_argument("--source", metavar="ADDRESS", help="our own address, on a machine that has several")
-    parser.add_argument(
+    whole.add_argument("--source", metavar="ADDRESS", help="our own address, on a machine that has several")
+    whole.add_argument(
         "--timeout", type=_seconds, default=DEFAULT_TIMEOUT_SECONDS, metavar="SECONDS", help="for all of it"
     )
-    parser.add_argument("--output", choices=("text", "json"), default="text")
-    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
-    return parser
+    whole.add_argument("--output", choices=("text", "json"), default="text")
+    whole.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    return whole
 
 
 def _seconds(text: str) -> float:

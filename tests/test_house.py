@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scripts import certificates, clients, deploy, probe
 from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce
+from stacks.environment import find_environment, load_environment
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "service/requirements.lock", "tools/checkov.lock", "tools/sslyze.lock")
@@ -78,6 +84,43 @@ def test_every_decision_is_in_the_index() -> None:
     indexed = set(re.findall(r"\(([0-9]{4}-[a-z0-9-]+\.md)\)", (folder / "README.md").read_text()))
 
     assert indexed == {path.name for path in folder.glob("[0-9]*.md")}
+
+
+def typed_in_documents(pattern: str) -> list[Any]:
+    """Find what the documents tell somebody to type, each as a test case named after its place."""
+    return [
+        pytest.param(*match.groups(), id=f"{path.relative_to(ROOT)}:{number}:{match[0].strip()}")
+        for path in tracked_files()
+        if path.suffix == ".md"
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        for match in re.finditer(pattern, line)
+    ]
+
+
+COMMANDS = typed_in_documents(r"python scripts/([a-z]+)\.py([^`#|]*)")
+READERS: dict[str, Callable[[list[str]], argparse.Namespace]] = {
+    "deploy": deploy.read_options,
+    "certificates": lambda words: certificates.parser().parse_args(words),
+    "clients": lambda words: clients.parser().parse_args(words),
+    "probe": lambda words: probe.parser().parse_args(words),
+}
+
+
+@pytest.mark.parametrize(("script", "arguments"), COMMANDS)
+def test_every_command_in_the_documents_is_one_its_script_understands(script: str, arguments: str) -> None:
+    options = READERS[script](shlex.split(arguments))
+
+    if script != "probe":
+        assert load_environment(find_environment(options.env, ROOT)).name == options.env
+
+
+def test_the_documents_show_commands_of_every_script() -> None:
+    assert {case.values[0] for case in COMMANDS} == set(READERS)
+
+
+@pytest.mark.parametrize("target", typed_in_documents(r"(?:^|`)make ([a-z]+)"))
+def test_every_make_target_in_the_documents_is_one_make_help_knows(target: str) -> None:
+    assert f"make {target} " in make("help", directory=ROOT).stdout
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
