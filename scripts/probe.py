@@ -109,12 +109,13 @@ def _show(answer: Answer, words: Sequence[str], terminal: _terminal.Terminal) ->
     for sentence in words[1:]:
         terminal.out(_printable(sentence))
     for name, value in answer.document.items():
-        terminal.out(f"  {name}: {_printable(value)}")
+        terminal.out(f"  {name}: {_printable(value) or 'none'}")
 
 
 def _printable(value: object) -> str:
     """Write what a server sent without letting it move the cursor."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    texts = value if isinstance(value, list) else [] if value is None else [value]
+    text = ", ".join(map(str, texts))
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -122,8 +122,13 @@ def fingerprint_of(certificate: Path) -> str:
         begin = text.index("-----BEGIN CERTIFICATE-----")
         end = text.index("-----END CERTIFICATE-----", begin)
         der = ssl.PEM_cert_to_DER_cert(text[begin : end + len("-----END CERTIFICATE-----")])
-    except (OSError, ValueError) as error:
-        raise ProbeUsageError(f"{certificate} holds no certificate in PEM") from error
+    except OSError as error:
+        raise ProbeUsageError(f"{certificate} cannot be read: {in_words(error)}") from error
+    except ValueError as error:
+        raise ProbeUsageError(
+            f"{certificate} holds no certificate in PEM",
+            hint="DER becomes PEM with: openssl x509 -inform der -in FILE -out client.pem",
+        ) from error
     return hashlib.sha256(der).hexdigest()
 
 
@@ -173,6 +178,8 @@ def _context(certificate: Path | None, private_key: Path | None, trust: Path | N
 def _load_identity(context: ssl.SSLContext, certificate: Path, private_key: Path | None) -> None:
     # A passphrase would be asked for on the terminal; an empty one makes it an error instead.
     try:
+        if private_key is None and b"PRIVATE KEY-----" not in certificate.read_bytes():
+            raise ProbeUsageError(f"{certificate} holds no private key", hint="give it with --key FILE")
         context.load_cert_chain(certificate, private_key, password=lambda: "")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ProbeUsageError(

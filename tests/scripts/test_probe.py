@@ -73,6 +73,34 @@ def test_a_refusal_exits_1_and_says_why_and_what_to_do(refusing: Ingress, tmp_pa
     assert f"clients.py enroll --env ENV --client NAME {certificate}" in said.out
 
 
+def test_what_a_server_says_of_nothing_is_none(trust: tuple[Path, Authority], tmp_path: Path) -> None:
+    answer = http_answer("200 OK", {"client": "acme", "roles": [], "fingerprint": None})
+
+    with serving(answering(trust[1].server(), tmp_path / "server", lambda *_: answer)) as port:
+        said = Ingress(port, trust[0]).ask()
+
+    assert said.out.splitlines()[1:] == ["  client: acme", "  roles: none", "  fingerprint: none"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("alone", "holds no private key\nhint: give it with --key FILE"),
+        ("directory", "cannot be read: is a directory"),
+        ("table.csv", "holds no certificate in PEM\nhint: DER becomes PEM with: openssl x509"),
+    ],
+)
+def test_a_file_that_is_no_certificate_is_told_from_one_without_its_key(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "alone").write_bytes(client().write(tmp_path / "client")[0].read_bytes())
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+
+    said = say(probe.main, "https://127.0.0.1:9/", "--cert", str(tmp_path / name))
+
+    assert said.exit_code == 64
+    assert f"error: {tmp_path / name} {words}" in said.err
+
+
 def test_what_a_server_sends_cannot_move_the_cursor(refusing: Ingress) -> None:
     assert "\x1b" not in refusing.ask().out
 
