@@ -93,7 +93,7 @@ def test_misuse_is_64_and_names_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["depoly", "--env", "local"], "error: there is no verb depoly\nhint: did you mean deploy\n"),
+        (["deployy", "--env", "local"], "error: there is no verb deployy\nhint: did you mean deploy\n"),
         (["--env", "local", "remove"], "error: there is no verb remove\nhint: one of: synth, check, plan, "),
         (["--env", "local", "--onse"], "error: deploy does not know --onse\nhint: deploy.py deploy --help\n"),
         (["plan", "--env", "local", "all"], "error: plan does not know all\nhint: deploy.py plan --help\n"),
