@@ -9,19 +9,26 @@ that says what to do.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import boto3
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from cryptography.utils import CryptographyDeprecationWarning
 
-from service.audit import AuditLog, Event
+from service.audit import MAX_TEXT, AuditLog, Event
 from service.boot.certificate_store import load_server_identity, open_certificate_store
 from service.boot.tls_context import build_tls_context
 from service.connection.gate import Gate
@@ -31,7 +38,7 @@ from service.connection.session import Doorway
 from service.connection.tls import TlsConnection
 from service.connection.worker import Worker
 from service.endpoints.whoami import whoami
-from service.errors import ServiceError
+from service.errors import AwsSettingsError, CredentialsMissingError, ServiceError
 from service.identity.client_registry import open_client_registry
 from service.identity.pinned_certificate import PinnedCertificate
 from service.settings import Settings, parse_settings
@@ -59,19 +66,19 @@ def serve(settings: Settings) -> int:
         ServiceError: Something it needs is missing or wrong; nothing was left running.
     """
     audit = AuditLog(sys.stdout, environment=settings.environment_name, clock=_now)
-    session = boto3.Session(region_name=settings.region)
+    with _aws_settings():
+        session = boto3.Session(region_name=settings.region)
+        store = open_certificate_store(
+            settings.certificate_bucket,
+            owner=settings.certificate_bucket_owner,
+            session=session,
+            sleep=time.sleep,
+        )
+        registry = open_client_registry(settings.client_registry_table, session=session)
 
-    store = open_certificate_store(
-        settings.certificate_bucket,
-        owner=settings.certificate_bucket_owner,
-        session=session,
-        sleep=time.sleep,
-    )
     identity = load_server_identity(store, host_name=settings.host_name, at=_now())
     store.close()
     context = build_tls_context(identity)
-
-    registry = open_client_registry(settings.client_registry_table, session=session)
     gate = Gate(whoami, authenticator=PinnedCertificate(registry), audit=audit, clock=_now)
 
     doorway = Doorway(
@@ -103,6 +110,26 @@ def serve(settings: Settings) -> int:
         )
         listener = Listener(worker, audit, workers=settings.workers)
         return listener.run(traffic=traffic, health=health, announce=announce)
+
+
+@contextlib.contextmanager
+def _aws_settings() -> Iterator[None]:
+    """
+    Turn what boto3 holds against its own settings or its credentials into one line.
+
+    It reads AWS_ variables and asks for credentials when a client is made, and
+    raises the plain errors of Python for some of what it finds there.
+    """
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        raise CredentialsMissingError(cause=_one_line(error)) from error
+    except (BotoCoreError, ValueError, KeyError) as error:
+        raise AwsSettingsError(cause=_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_TEXT]
 
 
 def _now() -> datetime:

@@ -109,6 +109,16 @@ class CredentialsMissingError(ServiceError):
         super().__init__(f"no AWS credentials to read the certificate store with: {cause}")
 
 
+class AwsSettingsError(ServiceError):
+    """What this process was told about AWS, beside our own settings, makes no client."""
+
+    hint = "correct the AWS_ variables of the task definition, or what its credentials endpoint answers"
+
+    def __init__(self, *, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"the AWS settings are not usable: {cause}")
+
+
 class ObjectTooLargeError(ServiceError):
     """An object is far larger than what belongs there, so it is not read."""
 

@@ -36,6 +36,7 @@ _CURVES: Final = ("secp256r1", "secp384r1")
 
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _PIN: Final = re.compile(r"[0-9a-f]{64}")
+_VERSION_ID: Final = re.compile(r"[!-~]{1,1024}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,10 @@ def _manifest_faults(document: dict[str, object]) -> list[str]:
         value = document.get(name)
         if name is not ManifestField.FORMAT and not (isinstance(value, str) and value):
             faults.append(f"`{name}` must be a text that is not empty")
+    for name in (ManifestField.CHAIN_VERSION_ID, ManifestField.PRIVATE_KEY_VERSION_ID):
+        value = document.get(name)
+        if isinstance(value, str) and value and not _VERSION_ID.fullmatch(value):
+            faults.append(f"`{name}` must be an object version of up to 1024 characters, no blanks")
     pin, moment = document.get(ManifestField.SPKI_SHA256), document.get(ManifestField.NOT_AFTER)
     if isinstance(pin, str) and pin and not _PIN.fullmatch(pin):
         faults.append(f"`{ManifestField.SPKI_SHA256}` must be 64 lower-case hexadecimal digits")

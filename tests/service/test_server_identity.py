@@ -188,12 +188,13 @@ def test_a_wildcard_stands_for_one_whole_label(pattern: str, host: str, answer: 
 
 
 TEXT = st.text(min_size=1, max_size=30)
+VERSION_ID = st.from_regex(r"[!-~]{1,30}", fullmatch=True)
 MANIFESTS = st.builds(
     Manifest,
     host_name=TEXT,
     chain=TEXT,
-    chain_version_id=TEXT,
-    private_key_version_id=TEXT,
+    chain_version_id=VERSION_ID,
+    private_key_version_id=VERSION_ID,
     spki_sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
     not_after=st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)),
 )
@@ -235,6 +236,15 @@ def test_a_manifest_names_all_its_faults() -> None:
         "`spki_sha256` must be 64 lower-case hexadecimal digits",
         "`not_after` must be a time like 2026-11-23T10:00:00Z",
     )
+
+
+@pytest.mark.parametrize("version", ["a b", "a\r\nb", "\ud800", "a" * 1025], ids=["blank", "line", "surrogate", "long"])
+def test_a_version_that_cannot_be_asked_for_is_a_fault(version: str) -> None:
+    """It goes into a URL and into the one line an operator reads."""
+    manifest = Manifest("a", "b", version, "d", "0" * 64, NOW)
+
+    with pytest.raises(ManifestError, match="`chain_version_id` must be an object version"):
+        Manifest.parse(manifest.render())
 
 
 def test_a_moment_in_another_zone_is_written_in_utc() -> None:

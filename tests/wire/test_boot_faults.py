@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 from service.contract import MANIFEST_KEY, PRIVATE_KEY_KEY, Variable
 from tests.certificates import YESTERDAY, Authority, Identity, client
 from tests.wire.stage import Aws, boot, variables
@@ -122,6 +124,46 @@ def test_no_credentials(aws: Aws, bucket: str) -> None:
 
     assert error.startswith("no AWS credentials to read the certificate store with")
     assert "task role" in hint
+
+
+def test_half_of_the_credentials(aws: Aws, bucket: str) -> None:
+    environment = variables(aws, bucket)
+    del environment["AWS_SECRET_ACCESS_KEY"]
+
+    error, _ = fault(environment)
+
+    assert error.startswith("no AWS credentials to read the certificate store with")
+    assert "missing: AWS_SECRET_ACCESS_KEY" in error
+
+
+def test_a_credentials_endpoint_that_answers_something_else(aws: Aws, bucket: str) -> None:
+    """The token that we show it stays out of the line."""
+    with s3_that_answers(404, "NoSuchTask") as url:
+        shown = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/v2", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret-token"}
+        environment = variables(aws, bucket, **shown)
+        del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
+
+        error, hint = fault(environment)
+
+    assert error.startswith("no AWS credentials to read the certificate store with: CredentialRetrievalError")
+    assert "secret-token" not in error + hint
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"AWS_ENDPOINT_URL": "no url"},
+        {"AWS_ENDPOINT_URL_DYNAMODB": "no url"},
+        {"AWS_PROFILE": "missing"},
+        {"AWS_RETRY_MODE": "silly"},
+    ],
+    ids=lambda told: next(iter(told)),
+)
+def test_aws_settings_that_boto3_refuses(aws: Aws, bucket: str, told: dict[str, str]) -> None:
+    error, hint = fault(variables(aws, bucket, **told))
+
+    assert error.startswith("the AWS settings are not usable: ")
+    assert "AWS_ variables" in hint
 
 
 def test_a_port_that_is_taken(aws: Aws, bucket: str) -> None:
