@@ -163,6 +163,8 @@ class _LoadBalancer:
     instances: dict[str, _Instance] = field(default_factory=dict)
     connections: set[_Connection] = field(default_factory=set)
     turn: int = 0
+    unreachable: str = ""
+    """Why the last connection reached no instance; empty after one that did."""
 
     # -- read from other threads ---------------------------------------------------
     def endpoint(self, port: int) -> tuple[str, int] | None:
@@ -180,6 +182,8 @@ class _LoadBalancer:
     # -- following the API ---------------------------------------------------------
     async def apply(self, settings: BalancerSettings, targets: Mapping[str, Target]) -> None:
         before, self.settings, self.targets = self.settings, settings, targets
+        if settings != before:
+            self.unreachable = ""
         for fault in settings.faults:
             if before is None or fault not in before.faults:
                 self.report(f"load balancer {settings.name}: {fault}")
@@ -278,12 +282,26 @@ class _LoadBalancer:
             connection.instance_id = instance_id
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
-                    return await asyncio.open_connection(
+                    back = await asyncio.open_connection(
                         target.address, listener.instance_port, local_addr=(self.address, 0), limit=_CHUNK_BYTES
                     )
             except (OSError, TimeoutError):
                 connection.instance_id = ""
+            else:
+                self.unreachable = ""
+                return back
+        self._say_unreachable(listener, in_service)
         return None
+
+    def _say_unreachable(self, listener: ListenerSettings, in_service: Sequence[str]) -> None:
+        """Say why a connection is closed unserved, once until one is served or something changes."""
+        why = "no registered instance is in service: see its health check"
+        if in_service:
+            why = f"no instance in service takes connections on instance port {listener.instance_port}"
+        if why != self.unreachable and self.settings is not None:
+            self.unreachable = why
+            port = listener.load_balancer_port
+            self.report(f"load balancer {self.settings.name}: connections to port {port} are closed: {why}")
 
     async def _pass_bytes(self, connection: _Connection, front: _Stream, back: _Stream) -> None:
         """Pass both ways until both ended; the idle timeout counts from the last byte of either."""

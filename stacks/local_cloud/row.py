@@ -167,6 +167,8 @@ class Row:
     """What Ref gives, where that is not the physical id."""
     is_stable: Callable[[Resource], bool] | None = None
     """Polled after create and update until true; raises ResourceFailedError to say that it never will be."""
+    hindrance: Callable[[Resource], str] | None = None
+    """Asked what it waited for when `is_stable` did not come true in time; a sentence, or nothing."""
 
 
 class ResourceFailedError(Exception):

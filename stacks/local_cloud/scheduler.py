@@ -200,7 +200,7 @@ class Scheduler:
 
     def _note_failure(self, service: _Service, task: Task) -> None:
         code = "" if task.view.exit_code is None else f" Exit code {task.view.exit_code}."
-        service.say(f"(task {task.id}) stopped: {task.view.stopped_reason}.{code}")
+        service.say(f"(task {task.id}) stopped: {task.view.stopped_reason.rstrip('.')}.{code}")
         self._count_failure(service, task)
 
     def _count_failure(self, service: _Service, task: Task) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ from stacks.deployment.endpoint import find_local_endpoint
 from stacks.deployment.outcome import EnvironmentOutcome, Result
 from tests.stacks.deployment.small import LOCAL
 
+PROXY_HEADER_REFUSED = '"event":"proxy_header_refused"'
+"""What the audit of the service says of a connection without the header it was told to expect."""
+SOON_SECONDS = 10.0
 SECOND = 0.1
 """The load balancer's shortest interval between health checks, 5 s, then takes half a second."""
 
@@ -60,6 +64,8 @@ class Stage:
     walk: Walk
     ingress: Ingress
     catalog: Catalog
+    said: io.StringIO
+    """What the walk and its tasks say on standard error."""
 
     def change_load_balancer(self, change: Callable[[dict[str, Any]], None]) -> EnvironmentOutcome:
         """Change the load balancer's properties in the template of its stack, and deploy that."""
@@ -79,21 +85,43 @@ class Stage:
         """Ask as the three peers."""
         return self.walk.probe_all(self.ingress)
 
+    def health(self) -> set[str]:
+        """Tell what the health checks of the load balancer find."""
+        elb = self.walk.target.account.client("elb")
+        (balancer,) = elb.describe_load_balancers()["LoadBalancerDescriptions"]
+        told = elb.describe_instance_health(LoadBalancerName=balancer["LoadBalancerName"])["InstanceStates"]
+        return {instance["State"] for instance in told}
+
+    def soon_says(self, text: str) -> bool:
+        """Wait a moment for a text on standard error; the tasks' lines come by a thread of their own."""
+        return self.soon(lambda: text in self.said.getvalue())
+
+    def soon(self, happens: Callable[[], bool]) -> bool:
+        """Wait a moment for what another thread or process brings about."""
+        deadline = time.monotonic() + SOON_SECONDS
+        while not happens() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return happens()
+
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
-        run = Walk(LOCAL, terminal()[0], stack, directory=tmp_path_factory.mktemp("client"), second=SECOND)
+        here, _, said = terminal()
+        run = Walk(LOCAL, here, stack, directory=tmp_path_factory.mktemp("client"), second=SECOND)
         run.bring_up(announced=False)
         run.deploy_and_certify()
-        yield Stage(run, run.open_ingress(announced=False), run.target.catalog)
+        yield Stage(run, run.open_ingress(announced=False), run.target.catalog, said)
 
 
 @pytest.fixture
 def stage(standing: Stage) -> Iterator[Stage]:
-    """The ingress as its templates say, before and after."""
+    """The ingress as its templates say, before and after, and nothing said yet."""
+    standing.said.seek(0)
+    standing.said.truncate()
     yield standing
     assert standing.deploy(standing.catalog).exit_code == 0
+    assert standing.soon(lambda: standing.health() == {"InService"})
 
 
 def test_as_it_is_everybody_gets_what_he_must(stage: Stage) -> None:
@@ -101,6 +129,8 @@ def test_as_it_is_everybody_gets_what_he_must(stage: Stage) -> None:
 
 
 def test_a_wrong_instance_port_answers_nobody(stage: Stage) -> None:
+    """The tasks are healthy and never see the connections: the load balancer has nowhere to bring them."""
+
     def change(load_balancer: dict[str, Any]) -> None:
         load_balancer["Listeners"][0]["InstancePort"] = "8444"
         load_balancer["Policies"][0]["InstancePorts"] = ["8444"]
@@ -108,7 +138,10 @@ def test_a_wrong_instance_port_answers_nobody(stage: Stage) -> None:
     outcome = stage.change_load_balancer(change)
 
     assert outcome.exit_code == 0
-    assert all(probed.fault for probed in stage.probe())
+    assert all("the connection was closed" in probed.fault for probed in stage.probe())
+    assert stage.soon_says("are closed: no instance in service takes connections on instance port 8444")
+    assert stage.health() == {"InService"}
+    assert PROXY_HEADER_REFUSED not in stage.said.getvalue()
 
 
 def test_a_policy_for_a_port_nobody_listens_to_is_refused_and_everybody_is_still_answered(stage: Stage) -> None:
@@ -123,13 +156,33 @@ def test_a_policy_for_a_port_nobody_listens_to_is_refused_and_everybody_is_still
 
 
 def test_without_the_proxy_protocol_policy_nobody_is_answered(stage: Stage) -> None:
+    """The tasks are healthy and refuse each connection, because it begins with TLS and no PROXY header."""
+
     def change(load_balancer: dict[str, Any]) -> None:
         del load_balancer["Policies"]
 
     outcome = stage.change_load_balancer(change)
 
     assert outcome.exit_code == 0
-    assert all(probed.fault for probed in stage.probe())
+    assert all("the connection was closed" in probed.fault for probed in stage.probe())
+    assert stage.soon_says(PROXY_HEADER_REFUSED)
+    assert stage.soon_says("bind a ProxyProtocol policy to its instance port")
+    assert stage.health() == {"InService"}
+
+
+@pytest.mark.parametrize("target", ["HTTP:8081/healthz", "HTTP:8080/elsewhere"])
+def test_a_health_check_nobody_answers_takes_every_instance_out_of_service(stage: Stage, target: str) -> None:
+    """The port is not published, or the path is not found: no instance is in service and nobody is answered."""
+
+    def change(load_balancer: dict[str, Any]) -> None:
+        load_balancer["HealthCheck"]["Target"] = target
+
+    outcome = stage.change_load_balancer(change)
+
+    assert outcome.exit_code == 0
+    assert stage.soon(lambda: stage.health() == {"OutOfService"})
+    assert all("the connection was closed" in probed.fault for probed in stage.probe())
+    assert stage.soon_says("are closed: no registered instance is in service")
 
 
 def test_the_curl_lines_work_from_any_directory_even_if_the_path_has_blanks(stage: Stage, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class ResourceLives:
             if time.monotonic() > deadline:
                 raise ResourceFailedError(
                     f"Resource did not stabilize: {resource.type} {resource.physical_id} within "
-                    f"{self.stabilization_seconds:g} seconds"
+                    f"{self.stabilization_seconds:g} seconds{_hindrance(row, resource)}"
                 )
             if self.interrupted.is_set() or self.stopping.wait(pause):
                 raise StoppedError
@@ -183,6 +183,11 @@ class ResourceLives:
             if failure.on == moment and failure.logical_id == state.logical_id and failure.stack in {None, facts.name}:
                 self.failures.remove(failure)
                 raise ResourceFailedError(failure.reason)
+
+
+def _hindrance(row: Row, resource: Resource) -> str:
+    told = row.hindrance(resource) if row.hindrance is not None else ""
+    return f": {told}" if told else ""
 
 
 def _new_parts(previous: Mapping[str, Any], properties: Mapping[str, Any], changed: frozenset[str]) -> frozenset[str]:

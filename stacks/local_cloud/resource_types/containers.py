@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.2
 _FEWEST_FAILURES, _MOST_FAILURES = 3, 200
 """Between which the circuit breaker's threshold lies (ECS Developer Guide, "deployment circuit breaker")."""
 _TOLD_EVENTS = 3
-"""So many of the service's newest events are told as the reason."""
+"""So many of the service's newest events are told as the reason where none says why a task ended."""
 
 
 def _set_tags(resource: Resource) -> None:
@@ -325,8 +325,20 @@ def _refuse_broken(service: dict[str, Any], deployment: dict[str, Any]) -> None:
         return
     half = -(-int(deployment["desiredCount"]) // 2)
     if deployment.get("failedTasks", 0) >= min(max(half, _FEWEST_FAILURES), _MOST_FAILURES):
-        said = " ".join(event["message"] for event in reversed(service.get("events", [])[:_TOLD_EVENTS]))
+        said = " ".join(_telling([event["message"] for event in service.get("events", [])]))
         raise ResourceFailedError(f"ECS Deployment Circuit Breaker was triggered. {said}".strip())
+
+
+def _what_hinders(resource: Resource) -> str:
+    service = _service(resource) or {}
+    return " ".join(_telling([event["message"] for event in service.get("events", [])])[-1:])
+
+
+def _telling(messages: list[str]) -> list[str]:
+    """Choose the newest messages, the oldest first; where some say why a task ended, those and not the others."""
+    causes = [message for message in messages if " stopped: " in message or "failed ELB health checks" in message]
+    newest = list(dict.fromkeys(causes))[:1] or list(dict.fromkeys(messages))[:_TOLD_EVENTS]
+    return newest[::-1]
 
 
 def _service_name(resource: Resource) -> str:
@@ -343,6 +355,7 @@ _SERVICE_ROW = Row(
     ),
     attributes={"Name": _service_name, "ServiceArn": lambda resource: resource.physical_id},
     is_stable=_is_steady,
+    hindrance=_what_hinders,
 )
 
 ROWS: tuple[Row, ...] = (_CLUSTER, _CAPACITY_PROVIDER, _ASSOCIATIONS, _TASK_DEFINITION, _SERVICE_ROW)

@@ -66,7 +66,10 @@ def _listener(elb: Any, branch: Properties) -> dict[str, Any]:
 
 def _set_listeners(resource: Resource) -> None:
     """Bring listeners, policies and their bindings to the template's; they name each other, so they go together."""
+    _refuse_unbound_policies(resource.properties)
     if resource.previous is not None:
+        if _are_set(resource):
+            return  # a rollback of what never came to be; connections notice nothing
         _unbind(resource)
         if _needs_new_backend(resource):
             _make_anew(resource)
@@ -75,18 +78,55 @@ def _set_listeners(resource: Resource) -> None:
     _bind(resource)
 
 
+def _refuse_unbound_policies(properties: Properties) -> None:
+    """Refuse a policy for an instance port that no listener forwards to, before anything is touched."""
+    ports = {int(listener.require("InstancePort")) for listener in properties.branches("Listeners")}
+    for port, policies in _backend_policies(properties).items():
+        if port not in ports:
+            raise ResourceFailedError(f"policy {', '.join(policies)}: no listener has instance port {port}")
+
+
+def _are_set(resource: Resource) -> bool:
+    """Tell whether listeners, policies and bindings are as wanted already."""
+    elb, properties, found = resource.client("elb"), resource.properties, _balancer(resource)
+    descriptions = found["ListenerDescriptions"]
+    worn = {each["Listener"]["LoadBalancerPort"]: each["Listener"] for each in descriptions}
+    wanted = [_listener(elb, branch) for branch in properties.branches("Listeners")]
+    told = elb.describe_load_balancer_policies(LoadBalancerName=resource.physical_id)["PolicyDescriptions"]
+    backend = {each["InstancePort"]: each["PolicyNames"] for each in found["BackendServerDescriptions"]}
+    front = {each["Listener"]["LoadBalancerPort"]: each["PolicyNames"] for each in descriptions}
+    return (
+        len(worn) == len(wanted)
+        and all(_is_worn(listener, worn) for listener in wanted)
+        and {each["PolicyName"]: each for each in told} == {each["PolicyName"]: each for each in _policies(properties)}
+        and {port: names for port, names in backend.items() if names} == _backend_policies(properties)
+        and {port: names for port, names in front.items() if names} == _listener_policies(properties)
+    )
+
+
+def _policies(properties: Properties) -> list[dict[str, Any]]:
+    """Write the policies as the API tells them."""
+    return [
+        {
+            "PolicyName": policy.require("PolicyName"),
+            "PolicyTypeName": policy.require("PolicyType"),
+            "PolicyAttributeDescriptions": [
+                {"AttributeName": item.require("Name"), "AttributeValue": _text(item.require("Value"))}
+                for item in policy.branches("Attributes")
+            ],
+        }
+        for policy in properties.branches("Policies")
+    ]
+
+
 def _bind(resource: Resource) -> None:
     elb, name = resource.client("elb"), resource.physical_id
-    for policy in resource.properties.branches("Policies"):
-        attributes = [
-            {"AttributeName": item.require("Name"), "AttributeValue": _text(item.require("Value"))}
-            for item in policy.branches("Attributes")
-        ]
+    for policy in _policies(resource.properties):
         elb.create_load_balancer_policy(
             LoadBalancerName=name,
-            PolicyName=policy.require("PolicyName"),
-            PolicyTypeName=policy.require("PolicyType"),
-            PolicyAttributes=attributes,
+            PolicyName=policy["PolicyName"],
+            PolicyTypeName=policy["PolicyTypeName"],
+            PolicyAttributes=policy["PolicyAttributeDescriptions"],
         )
     for port, policies in _backend_policies(resource.properties).items():
         _set_backend(resource, port, policies)
@@ -108,9 +148,6 @@ def _unbind(resource: Resource) -> None:
 
 
 def _set_backend(resource: Resource, port: int, policies: list[str]) -> None:
-    """Bind policies to an instance port; one that no listener forwards to is refused, as on AWS."""
-    if port not in resource.memory["instance_ports"]:
-        raise ResourceFailedError(f"policy {', '.join(policies)}: no listener has instance port {port}")
     resource.client("elb").set_load_balancer_policies_for_backend_server(
         LoadBalancerName=resource.physical_id, InstancePort=port, PolicyNames=policies
     )

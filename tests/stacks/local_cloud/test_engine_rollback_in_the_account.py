@@ -98,7 +98,9 @@ def test_a_resource_that_never_settles_fails() -> None:
 
         name = hand.create(template({"Stuck": thing(Name="stuck")}))
 
-        assert "did not stabilize" in hand.history(name, "Stuck")[2]
+        assert (
+            "did not stabilize: Test::Thing stuck within 0.1 seconds: stuck wobbles" in hand.history(name, "Stuck")[2]
+        )
         assert hand.shelf.of(name) == {}
 
 

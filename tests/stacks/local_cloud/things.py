@@ -94,6 +94,7 @@ class Shelf:
             settings=tuple(Setting(names, partial(self._set, names)) for names in _SETTABLE),
             attributes={"Arn": lambda resource: f"arn:{resource.physical_id}", "Color": self._color},
             is_stable=lambda resource: resource.physical_id not in self.unstable,
+            hindrance=lambda resource: f"{resource.physical_id} wobbles",
         )
 
     def _create(self, resource: Resource) -> str:

@@ -122,6 +122,18 @@ def test_a_wrong_instance_port_closes_the_connection(scene: Scene) -> None:
     eventually(lambda: scene.in_service("i-1"))
 
     assert not scene.ask()
+    assert not scene.ask()
+    (told_once,) = scene.reports
+    assert "port 443 are closed: no instance in service takes connections on instance port 9443" in told_once
+
+
+def test_a_load_balancer_without_a_healthy_instance_says_so(scene: Scene) -> None:
+    """The client sees a closed connection and no more; whoever runs the load balancer is told why."""
+    scene.backend("i-1")
+    scene.follow(scene.settings(registered=()))
+
+    assert not scene.ask()
+    assert "no registered instance is in service" in scene.reports[0]
 
 
 def test_a_port_the_task_does_not_publish_is_not_reached(scene: Scene) -> None:
