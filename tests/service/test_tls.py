@@ -17,7 +17,7 @@ from service.connection.tls import Step, TlsConnection
 from tests.certificates import HOST_NAME, NOW, YESTERDAY, Authority, Identity, client
 
 AUTHORITY = Authority()
-PAIR = AUTHORITY.server()
+PAIR = AUTHORITY.intermediate().server()
 CONTEXT = build_tls_context(check_server_identity(PAIR.chain_pem, PAIR.key_pem, host_name=HOST_NAME, at=NOW))
 
 
