@@ -23,10 +23,19 @@ pytestmark = [
 
 @pytest.mark.parametrize("environment", ["local", "staging", "production"])
 def test_it_finds_the_named_exceptions_alone(environment: str) -> None:
-    command = [CHECKOV, "--framework", "cloudformation", "--skip-download", "--compact", "--quiet", "--output", "json"]
+    command = [
+        str(CHECKOV),
+        "--framework",
+        "cloudformation",
+        "--skip-download",
+        "--compact",
+        "--quiet",
+        "--output",
+        "json",
+    ]
 
     ran = subprocess.run(  # noqa: S603 -- the pinned checker
-        [*command, "--directory", ROOT / "tests" / "golden" / environment],
+        [*command, "--directory", str(ROOT / "tests" / "golden" / environment)],
         check=False,
         capture_output=True,
         text=True,
