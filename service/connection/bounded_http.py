@@ -188,8 +188,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
         uvicorn stops its idle timer at any byte, and starts it again only with the next answer.
         """
-        if not self._is_in_body:
-            self._unset_keepalive_if_required()
+        is_body_over = not self._is_in_body and self._field_bytes == 0
+        if is_body_over:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )

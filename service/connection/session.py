@@ -290,10 +290,14 @@ class Session(asyncio.Protocol):
         self._finish(b"")
 
     def _note_unfinished(self) -> None:
-        """Say that a peer left within the handshake; one that left before its first byte is a probe, and no news."""
+        """Say that a peer left within header or handshake; one that left before its first byte is a probe, no news."""
         if self._phase is _Phase.HANDSHAKE and self._has_hello:
             self._record(Event.HANDSHAKE_FAILED, reason="the peer closed the connection")
-            self._phase = _Phase.LINGERING
+        elif self._phase is _Phase.PROXY_HEADER and self._early:
+            self._record(Event.PROXY_HEADER_REFUSED, reason="the connection ended within the header")
+        else:
+            return
+        self._phase = _Phase.LINGERING
 
     def _record(self, event: Event, *, reason: str) -> None:
         self._doorway.audit.record(event, reason=reason, peer_address=self._source.address, peer_port=self._source.port)

@@ -43,6 +43,13 @@ def test_a_header_that_is_forbidden_ends_the_connection(direct_service: Service)
     assert "forbids" in direct_service.event("proxy_header_refused")["reason"]
 
 
+def test_a_connection_that_ends_within_the_header_leaves_a_line(service: Service) -> None:
+    with socket.create_connection(service.address, timeout=5) as plain:
+        plain.sendall(PROXY[:20])
+
+    service.event("proxy_header_refused", reason="the connection ended within the header")
+
+
 def test_a_second_header_by_the_peer_itself_is_no_tls(service: Service) -> None:
     """The balancer's line counts, and a peer behind it cannot add another."""
     with pytest.raises(ssl.SSLError):
