@@ -12,6 +12,10 @@ from tests.certificates import HOST_NAME, client
 from tests.wire.stage import PROXY, Aws, Service, ask, client_context, connection, read_to_end
 
 
+ENDED_IN_THE_HANDSHAKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""How Python says it; before 3.11.4 it takes every end for an orderly one."""
+
+
 def fragments(data: bytes, size: int) -> Iterator[bytes]:
     """Cut bytes into pieces."""
     return (data[at : at + size] for at in range(0, len(data), size))
@@ -28,7 +32,7 @@ def hello(trust: bytes) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
 
 def test_without_the_header_the_connection_ends_before_tls(service: Service) -> None:
     """What a partner sees when the balancer's ProxyProtocol policy is missing."""
-    with pytest.raises(ssl.SSLEOFError):
+    with pytest.raises(ENDED_IN_THE_HANDSHAKE):
         ask(service, client(), proxy=b"")
 
     line = service.event("proxy_header_refused")
@@ -37,7 +41,7 @@ def test_without_the_header_the_connection_ends_before_tls(service: Service) -> 
 
 def test_a_header_that_is_forbidden_ends_the_connection(direct_service: Service) -> None:
     """Otherwise any peer could name itself whoever it likes."""
-    with pytest.raises(ssl.SSLEOFError):
+    with pytest.raises(ENDED_IN_THE_HANDSHAKE):
         ask(direct_service, client(), proxy=PROXY)
 
     assert "forbids" in direct_service.event("proxy_header_refused")["reason"]
