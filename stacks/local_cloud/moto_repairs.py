@@ -48,6 +48,7 @@ def repairs(region: str, account: str) -> list[_Repair]:
         _Repair("autoscaling", lambda request, _: _keep_group_fields(_at(autoscaling_backends, here), request.form)),
         _Repair("dynamodb", lambda request, _: _change_encryption(_at(dynamodb_backends, here), request)),
         _Repair("ec2", lambda request, _: _decode_user_data(_at(ec2_backends, here), request.form)),
+        _Repair("ec2", lambda request, _: _keep_own_tags_out_of_data(_at(ec2_backends, here), request.form)),
         _Repair("ec2", lambda request, _: _forget_endpoints(_at(ec2_backends, here), request.form)),
         _Repair("s3", lambda request, _: _deliver_access_logs_later(_at(s3_backends, aws), request)),
         _Repair("s3", lambda request, answer: _tell_blocked_encryption(_at(s3_backends, aws), request, answer)),
@@ -112,6 +113,18 @@ def _decode_user_data(backend: Any, form: Mapping[str, str]) -> None:
         template = backend.get_launch_template_by_name(form["LaunchTemplateName"])
     data = template.latest_version().data
     data["UserData"] = parse_user_data(data.get("UserData"))
+
+
+# -- EC2: CreateLaunchTemplate writes the template's own tags into what it launches ----
+
+
+def _keep_own_tags_out_of_data(backend: Any, form: Mapping[str, str]) -> None:
+    if form.get("Action") != "CreateLaunchTemplate":
+        return
+    data = backend.get_launch_template_by_name(form["LaunchTemplateName"]).latest_version().data
+    launched = [tags for tags in data.pop("TagSpecifications", []) if tags["ResourceType"] != "launch-template"]
+    if launched:
+        data["TagSpecifications"] = launched
 
 
 # -- EC2: DeleteVpcEndpoints leaves the endpoints listed -----------------------------

@@ -129,7 +129,41 @@ def _set_sizes(resource: Resource) -> None:
     for name, default in _SIZES.items():
         if name in resource.previous and name not in resource.properties and default is not None:
             given[_ARGUMENTS.get(name, name)] = default
+    _note_raise(resource, int(given.get("MinSize", 0)))
     resource.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=resource.physical_id, **given)
+    _take_back_raise(resource, int(given.get("MinSize", 0)))
+
+
+def _note_raise(resource: Resource, min_size: int) -> None:
+    """Remember what there was before a greater MinSize raises the desired capacity to itself."""
+    group = _group(resource)
+    if group["DesiredCapacity"] < min_size and "DesiredCapacity" not in resource.properties:
+        instances = [instance["InstanceId"] for instance in group["Instances"]]
+        resource.memory["before_raise"] = {"min_size": group["MinSize"], "instances": instances}
+
+
+def _take_back_raise(resource: Resource, min_size: int) -> None:
+    """
+    Take away the instances a greater MinSize brought, once it is what it was.
+
+    On AWS the managed scaling of the capacity provider does so, some minutes
+    later, because they carry no task (ECS Developer Guide, "cluster auto
+    scaling"); here nothing else would, and a rollback would leave them.
+    """
+    before = resource.memory.get("before_raise")
+    if before is None or before["min_size"] != min_size or "DesiredCapacity" in resource.properties:
+        return
+    del resource.memory["before_raise"]
+    surplus = [
+        instance["InstanceId"]
+        for instance in _group(resource)["Instances"]
+        if instance["InstanceId"] not in before["instances"]
+    ]
+    with _instances_remains(resource, surplus):
+        for instance in surplus:
+            resource.client("autoscaling").terminate_instance_in_auto_scaling_group(
+                InstanceId=instance, ShouldDecrementDesiredCapacity=True
+            )
 
 
 def _sizes(resource: Resource, operation: str) -> dict[str, Any]:

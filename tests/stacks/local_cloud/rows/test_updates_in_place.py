@@ -477,6 +477,18 @@ def test_launch_template_gets_a_new_version(bench: Workbench) -> None:
     assert versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["InstanceType"] == "t3.large"
 
 
+def test_launch_template_goes_back_to_what_it_was(bench: Workbench) -> None:
+    """A template's own tags are no part of what it launches, neither in its first version nor in a later one."""
+    made = bench.make("AWS::EC2::LaunchTemplate", LaunchTemplateData=launch_data("t3.small"))
+
+    bench.amend(made, LaunchTemplateData=launch_data("t3.large"))
+    bench.amend(made, LaunchTemplateData=launch_data("t3.small"))
+
+    told = bench.client("ec2").describe_launch_template_versions(LaunchTemplateId=made.ref, Versions=["1", "3"])
+    first, third = (version["LaunchTemplateData"] for version in told["LaunchTemplateVersions"])
+    assert first == third
+
+
 def test_group_takes_sizes_and_version(bench: Workbench, subnets: list[str]) -> None:
     """Instances of the new version start, which moto alone cannot do for a version with user data."""
     template = bench.make("AWS::EC2::LaunchTemplate", LaunchTemplateData=launch_data("t3.small"))
@@ -512,6 +524,32 @@ def test_group_takes_sizes_and_version(bench: Workbench, subnets: list[str]) -> 
     assert "InstanceMaintenancePolicy" not in told
     assert told["EnabledMetrics"] == []
     assert "Name" not in {tag["Key"] for tag in told["Tags"]}
+
+
+def test_group_gives_back_the_instances_a_greater_minimum_brought(bench: Workbench, subnets: list[str]) -> None:
+    """A rollback too ends with the instances that were there, and with nothing of the others."""
+    template = bench.make("AWS::EC2::LaunchTemplate", LaunchTemplateData=launch_data("t3.small"))
+    group = bench.make(
+        "AWS::AutoScaling::AutoScalingGroup",
+        MinSize="1",
+        MaxSize="4",
+        LaunchTemplate={"LaunchTemplateId": template.ref, "Version": "1"},
+        VPCZoneIdentifier=subnets[:2],
+    )
+    before = instances_of(bench, group)
+    volumes = len(bench.client("ec2").describe_volumes()["Volumes"])
+
+    bench.amend(group, MinSize="3")
+    assert len(instances_of(bench, group)) == 3
+    bench.amend(group, MinSize="1")
+
+    assert instances_of(bench, group) == before
+    assert len(bench.client("ec2").describe_volumes()["Volumes"]) == volumes
+
+
+def instances_of(bench: Workbench, group: Made) -> list[str]:
+    found = bench.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group.ref])
+    return [instance["InstanceId"] for instance in found["AutoScalingGroups"][0]["Instances"]]
 
 
 # -- containers -----------------------------------------------------------------------------------
