@@ -11,7 +11,6 @@ import pytest
 from tests.certificates import HOST_NAME, client
 from tests.wire.stage import PROXY, Aws, Service, ask, client_context, connection, read_to_end
 
-
 ENDED_IN_THE_HANDSHAKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """How Python says it; before 3.11.4 it takes every end for an orderly one."""
 
