@@ -202,27 +202,25 @@ class DataPlane:
         self._last_fault = fault
 
     def _sweep(self) -> None:
-        clusters = self._active_clusters()
-        instances = self._agents.observe(clusters)
+        names = self._active_clusters()
+        # Services first: none may be placed by a look at the instances that is older than the service.
+        self._scheduler.read_services(names)
+        instances = self._agents.observe({name: self._ready_instances(name) for name in names})
         self._ledger.note_instances(Counter(instance.cluster for instance in instances))
-        self._scheduler.tick(clusters, instances)
+        self._scheduler.tick(instances)
         self._balancer.apply(self._load_balancers(), self._scheduler.targets())
 
-    def _active_clusters(self) -> dict[str, frozenset[str]]:
-        """Read the clusters, by name, with the container instances that may take tasks."""
+    def _active_clusters(self) -> list[str]:
+        """Read the names of the clusters."""
         ecs = self._client("ecs")
         arns = ecs.list_clusters()["clusterArns"]
-        if not arns:
-            return {}
-        names = [
-            cluster["clusterName"]
-            for cluster in ecs.describe_clusters(clusters=arns)["clusters"]
-            if cluster["status"] == "ACTIVE"
-        ]
-        return {
-            name: frozenset(ecs.list_container_instances(cluster=name, status="ACTIVE")["containerInstanceArns"])
-            for name in names
-        }
+        described = ecs.describe_clusters(clusters=arns)["clusters"] if arns else []
+        return [cluster["clusterName"] for cluster in described if cluster["status"] == "ACTIVE"]
+
+    def _ready_instances(self, cluster: str) -> frozenset[str]:
+        """Read the container instances that may take tasks; one that drains may not."""
+        ecs = self._client("ecs")
+        return frozenset(ecs.list_container_instances(cluster=cluster, status="ACTIVE")["containerInstanceArns"])
 
     def _load_balancers(self) -> list[BalancerSettings]:
         elb = self._client("elb")

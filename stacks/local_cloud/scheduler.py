@@ -114,9 +114,24 @@ class Scheduler:
         """Whether nothing is under way: every service steady, no task on its way out."""
         return all(service.is_steady for service in self._services.values())
 
-    def tick(self, clusters: Iterable[str], instances: Sequence[ContainerInstance]) -> None:
-        """Take one step for every service."""
-        self._read_services(clusters)
+    def read_services(self, clusters: Iterable[str]) -> None:
+        """Read every service; one that is no longer told of runs down."""
+        ecs = self._client("ecs")
+        told: set[str] = set()
+        for cluster in clusters:
+            arns = [arn for page in ecs.get_paginator("list_services").paginate(cluster=cluster)
+                    for arn in page["serviceArns"]]  # fmt: skip
+            for start in range(0, len(arns), _DESCRIBE_LIMIT):
+                chunk = arns[start : start + _DESCRIBE_LIMIT]
+                for asked in ecs.describe_services(cluster=cluster, services=chunk)["services"]:
+                    service = self._services.setdefault(asked["serviceArn"], _Service(asked["serviceArn"], cluster))
+                    service.asked = asked
+                    told.add(service.arn)
+        for arn in set(self._services) - told:
+            self._services[arn].asked = {**self._services[arn].asked, "status": "INACTIVE"}
+
+    def tick(self, instances: Sequence[ContainerInstance]) -> None:
+        """Take one step for every service, as it was read last."""
         self._follow_stop_requests()
         for service in list(self._services.values()):
             self._lead_tasks(service, instances)
@@ -138,22 +153,6 @@ class Scheduler:
             yield from service.tasks
 
     # -- reading -------------------------------------------------------------------
-    def _read_services(self, clusters: Iterable[str]) -> None:
-        """Read every service; one that is no longer told of runs down."""
-        ecs = self._client("ecs")
-        told: set[str] = set()
-        for cluster in clusters:
-            arns = [arn for page in ecs.get_paginator("list_services").paginate(cluster=cluster)
-                    for arn in page["serviceArns"]]  # fmt: skip
-            for start in range(0, len(arns), _DESCRIBE_LIMIT):
-                chunk = arns[start : start + _DESCRIBE_LIMIT]
-                for asked in ecs.describe_services(cluster=cluster, services=chunk)["services"]:
-                    service = self._services.setdefault(asked["serviceArn"], _Service(asked["serviceArn"], cluster))
-                    service.asked = asked
-                    told.add(service.arn)
-        for arn in set(self._services) - told:
-            self._services[arn].asked = {**self._services[arn].asked, "status": "INACTIVE"}
-
     def _follow_stop_requests(self) -> None:
         requests = self._ledger.take_stop_requests()
         for task in list(self.tasks()):
