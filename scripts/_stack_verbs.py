@@ -123,7 +123,7 @@ def deploy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = 
         _approve(found, request, terminal)
         outcome = run.execute(allowed=request.allowed)
     except KeyboardInterrupt:
-        _detached(terminal, f"python scripts/deploy.py --env {request.environment}")
+        _detached(terminal, f"python scripts/deploy.py deploy --env {request.environment}")
         return ExitCode.INTERRUPTED
     finally:
         run.discard()
@@ -237,7 +237,7 @@ def report_needs(needs: Iterable[Need], environment: str, terminal: Terminal) ->
     if not commands:
         return
     terminal.progress("nothing failed; the deployment waits for you. type:")
-    for command in [*commands, f"python scripts/deploy.py --env {environment}"]:
+    for command in [*commands, f"python scripts/deploy.py deploy --env {environment}"]:
         terminal.progress(f"  {command}")
 
 

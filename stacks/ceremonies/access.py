@@ -38,7 +38,7 @@ class NotDeployedError(DeploymentError):
     def __init__(self, environment_name: str, *, resource: str, stack: str) -> None:
         super().__init__(
             f"{resource} does not exist: the stack {stack} of {environment_name} is not deployed yet",
-            hint=f"python scripts/deploy.py --env {environment_name}",
+            hint=f"python scripts/deploy.py deploy --env {environment_name}",
         )
 
 

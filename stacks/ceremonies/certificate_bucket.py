@@ -46,7 +46,7 @@ class NotVersionedError(DeploymentError):
     def __init__(self, environment_name: str, bucket: str) -> None:
         super().__init__(
             f"the bucket {bucket} keeps no versions; what runs is unchanged",
-            hint=f"python scripts/deploy.py --env {environment_name} turns versioning on",
+            hint=f"python scripts/deploy.py deploy --env {environment_name} turns versioning on",
         )
 
 

@@ -93,7 +93,7 @@ def _repository_uri(account: Account, environment: Environment) -> str:
         if error.response["Error"]["Code"] != "RepositoryNotFoundException":
             raise
         raise ImagePushError(
-            f"there is no repository {name} yet", hint=f"python scripts/deploy.py --env {environment.name}"
+            f"there is no repository {name} yet", hint=f"python scripts/deploy.py deploy --env {environment.name}"
         ) from error
     return uri
 

@@ -151,7 +151,7 @@ def test_the_first_deployment_stops_with_11_and_the_commands_to_type(shell: Shel
         "  python scripts/deploy.py image push --env staging",
         "  python scripts/certificates.py request --env staging",
         "  python scripts/certificates.py install --env staging --chain SIGNED_CHAIN.pem",
-        "  python scripts/deploy.py --env staging",
+        "  python scripts/deploy.py deploy --env staging",
     ]
 
 
@@ -183,7 +183,7 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(shell: Shell) -> None:
     assert interrupted.code == 130
     assert interrupted.err.splitlines()[-2:] == [
         "interrupted; what was started goes on in AWS",
-        "hint: python scripts/deploy.py --env staging watches it again and goes on from there",
+        "hint: python scripts/deploy.py deploy --env staging watches it again and goes on from there",
     ]
     assert resumed.code == 0
 

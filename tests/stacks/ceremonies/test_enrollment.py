@@ -225,7 +225,7 @@ def test_before_the_registry_is_deployed_the_error_says_how(partner: Identity) -
     with aws(deployed=False) as caller, pytest.raises(NotDeployedError) as caught:
         enroll(caller, LOCAL, "acme", partner.pem, at=NOW)
 
-    assert caught.value.hint == "python scripts/deploy.py --env local"
+    assert caught.value.hint == "python scripts/deploy.py deploy --env local"
 
 
 def test_a_caller_who_may_not_is_told_so(caller: Caller, partner: Identity) -> None:

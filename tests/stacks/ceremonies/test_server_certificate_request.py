@@ -121,7 +121,7 @@ def test_before_the_store_is_deployed_the_error_says_how_to_deploy_it() -> None:
         server_certificate.request(caller, LOCAL)
 
     assert "certificate_store" in str(caught.value)
-    assert caught.value.hint == "python scripts/deploy.py --env local"
+    assert caught.value.hint == "python scripts/deploy.py deploy --env local"
     assert caught.value.exit_code == 5
 
 

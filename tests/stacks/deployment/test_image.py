@@ -65,7 +65,7 @@ def test_without_a_repository_the_hint_is_to_deploy(cloud: LocalCloud, tree: Pat
     with pytest.raises(ImagePushError, match="there is no repository mtls-ingress-local yet") as refused:
         push_image(account, LOCAL, tree)
 
-    assert refused.value.hint == "python scripts/deploy.py --env local"
+    assert refused.value.hint == "python scripts/deploy.py deploy --env local"
 
 
 def test_elsewhere_a_missing_dockerfile_is_said_in_one_line(account: Account, tree: Path) -> None:
