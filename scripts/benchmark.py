@@ -227,7 +227,7 @@ class _Service:
         self._host_name = host_name
         self._port = self._await_port(lines)
         self._load("new", seconds=0.001)
-        # The client's own start is not the service's: what counts is until the audit line of its first answer.
+        # Until the audit line of the first answer; the client's own start, a fifth of a second, is in it.
         self.boot_seconds = lines.stat().st_mtime - (time.time() - (time.perf_counter() - began))
 
     def cost(self, mode: str) -> float:

@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -63,7 +63,8 @@ def push_image(account: Account, environment: Environment, root: Path) -> str:
     if present:
         return present
     if environment.name == LOCAL:
-        _record(account, environment, tree)
+        _repository_uri(account, environment)
+        record_image(account.client("ecr"), naming.repository(environment), tree)
     else:
         _build_and_push(account, environment, root, f"{_repository_uri(account, environment)}:{tag}")
     digest = find_image(account, environment, tag)
@@ -72,15 +73,28 @@ def push_image(account: Account, environment: Environment, root: Path) -> str:
     return digest
 
 
-def _record(account: Account, environment: Environment, tree: str) -> None:
-    _repository_uri(account, environment)
-    account.client("ecr").put_image(
-        repositoryName=naming.repository(environment),
-        imageManifest=json.dumps({"schemaVersion": 2, "mediaType": _MEDIA_TYPE, "annotations": {"tree": tree}}),
-        imageManifestMediaType=_MEDIA_TYPE,
-        imageTag=naming.image_tag(tree),
-        imageDigest=f"sha256:{tree}",
-    )
+def record_image(client: Any, repository: str, tree: str) -> None:  # noqa: ANN401 -- a boto3 client, made at run time
+    """
+    Put the working tree into a repository of the embedded cloud as if it had been pushed; one there already is left.
+
+    Args:
+        client: For `ecr`.
+        repository: Its name.
+        tree: The digest of `service/`, 64 hexadecimal digits.
+    """
+    # The annotation differs from tree to tree: equal manifests would count as one image with two tags.
+    manifest = {"schemaVersion": 2, "mediaType": _MEDIA_TYPE, "annotations": {"tree": tree}}
+    try:
+        client.put_image(
+            repositoryName=repository,
+            imageManifest=json.dumps(manifest),
+            imageManifestMediaType=_MEDIA_TYPE,
+            imageTag=naming.image_tag(tree),
+            imageDigest=f"sha256:{tree}",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+            raise
 
 
 def _repository_uri(account: Account, environment: Environment) -> str:

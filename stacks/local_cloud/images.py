@@ -7,7 +7,6 @@ looks for; a task that asks for any other digest is refused as ECS would.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
 
@@ -16,33 +15,10 @@ from botocore.exceptions import ClientError
 _IMAGE: Final = re.compile(
     r"(?P<registry>[^/]+\.dkr\.ecr\.[^/]+)/(?P<repository>[a-z0-9._/-]+)@(?P<digest>sha256:[0-9a-f]{64})"
 )
-_MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
 
 class CannotPullError(Exception):
     """The image a task asks for cannot be had; the text follows the error's name in the stopped reason."""
-
-
-def record_image(client: Any, repository: str, tree_digest: str, tag: str) -> None:
-    """
-    Put the working tree into the repository as if it had been pushed; one that is there already is left alone.
-
-    Args:
-        client: A boto3 client for `ecr` of the embedded cloud.
-        repository: Its name.
-        tree_digest: 64 hexadecimal digits.
-        tag: What the deployer looks for, `tree-` and the digest's first 16 digits.
-    """
-    digest = f"sha256:{tree_digest}"
-    # Digest and annotation differ from tree to tree: ECR takes equal manifests for one image with two tags.
-    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "annotations": {"mtls-ingress.tree": tree_digest}}
-    try:
-        client.put_image(
-            repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag, imageDigest=digest
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
-            raise
 
 
 def check_image(client: Any, image: str, tree_digest: str) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 
 import boto3
 import pytest
@@ -29,6 +26,7 @@ from service.errors import (
     StoreUnreachableError,
 )
 from tests.certificates import HOST_NAME, NOW, Authority, Identity, client
+from tests.s3_answers import s3_that_answers
 
 OWNER = "123456789012"
 MakeStore = Callable[[dict[str, list[bytes]]], tuple[CertificateStore, dict[str, list[str]]]]
@@ -118,31 +116,6 @@ def test_a_pair_that_is_not_the_manifest_s_is_refused() -> None:
 
 
 # -- what S3's answers mean ----------------------------------------------------
-
-
-@contextmanager
-def s3_that_answers(*statuses: int, code: str = "Any") -> Iterator[str]:
-    """Stand in for S3: one status after the other, then the object."""
-    left = list(statuses)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status = left.pop(0) if left else 200
-            body = b"object" if status == 200 else f"<Error><Code>{code}</Code></Error>".encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the standard library's name
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 class Waits(list[float]):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from service.contract import MANIFEST_KEY, PRIVATE_KEY_KEY, Variable
 from tests.certificates import YESTERDAY, Authority, Identity, client
+from tests.s3_answers import s3_that_answers
 from tests.wire.stage import Aws, boot, variables
 
 
@@ -26,29 +23,6 @@ def fault(environment: dict[str, str]) -> tuple[str, str]:
     return said[1], said[2]
 
 
-@contextmanager
-def s3_that_answers(status: int, code: str) -> Iterator[str]:
-    """Stand in for S3 with one answer to everything; moto denies nothing."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the standard library's name
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
 def test_settings_that_contradict(aws: Aws, bucket: str) -> None:
     ports = {Variable.TRAFFIC_PORT: "8443", Variable.HEALTH_PORT: "8443", Variable.PROXY_PROTOCOL: "maybe"}
 
@@ -60,7 +34,7 @@ def test_settings_that_contradict(aws: Aws, bucket: str) -> None:
 
 def test_a_bucket_that_denies_and_an_object_that_is_missing_read_alike(aws: Aws, bucket: str) -> None:
     """S3 answers 403 to both without ListBucket: one message names both, and the hint how to tell."""
-    with s3_that_answers(403, "AccessDenied") as url:
+    with s3_that_answers(after=403, code="AccessDenied") as url:
         error, hint = fault(variables(aws, bucket, AWS_ENDPOINT_URL_S3=url))
 
     assert f"s3://{bucket}/{MANIFEST_KEY}: AccessDenied" in error
@@ -138,7 +112,7 @@ def test_half_of_the_credentials(aws: Aws, bucket: str) -> None:
 
 def test_a_credentials_endpoint_that_answers_something_else(aws: Aws, bucket: str) -> None:
     """The token that we show it stays out of the line."""
-    with s3_that_answers(404, "NoSuchTask") as url:
+    with s3_that_answers(after=404, code="NoSuchTask") as url:
         shown = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/v2", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret-token"}
         environment = variables(aws, bucket, **shown)
         del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]

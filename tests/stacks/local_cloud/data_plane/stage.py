@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stacks.deployment.image import record_image
 from stacks.local_cloud.cloud import LocalCloud
 from stacks.local_cloud.data_plane import DataPlane, PlaneOptions
-from stacks.local_cloud.images import record_image
 from stacks.local_cloud.scheduler import RestartPace
 from stacks.local_cloud.task_output import OutputLine
-from stacks.naming import image_tag, image_tree_digest
+from stacks.naming import image_tree_digest
 
 ACCOUNT = "123456789012"
 CLUSTER, BALANCER = "cluster", "balancer"
@@ -147,8 +147,7 @@ class Stage:
     # -- making --------------------------------------------------------------------
     def record_image(self) -> None:
         """Put the tree as it is into the repository."""
-        digest = image_tree_digest(self.root)
-        record_image(self.client("ecr"), REPOSITORY, digest, image_tag(digest))
+        record_image(self.client("ecr"), REPOSITORY, image_tree_digest(self.root))
 
     @property
     def image(self) -> str:
