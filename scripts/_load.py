@@ -28,9 +28,7 @@ def main(arguments: Sequence[str], terminal: _terminal.Terminal) -> int:
     context = ssl.create_default_context(cafile=trust)
     context.load_cert_chain(certificate, key)
     is_kept = mode == "keep"
-    request = (
-        f"GET /whoami HTTP/1.1\r\nhost: {host_name}\r\n{'' if is_kept else 'connection: close'}".rstrip() + "\r\n\r\n"
-    )
+    request = f"GET / HTTP/1.1\r\nhost: {host_name}\r\n{'' if is_kept else 'connection: close'}".rstrip() + "\r\n\r\n"
 
     count = 0
     end = time.monotonic() + float(seconds)

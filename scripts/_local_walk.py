@@ -54,7 +54,7 @@ from stacks.local_cloud.data_plane import DataPlane, PlaneOptions
 from stacks.local_cloud.task_output import OutputLine
 
 DEMO_CLIENT: Final = "demo-partner"
-_PATH: Final = "/whoami"
+_PATH: Final = "/"
 _PROBE_ADDRESS: Final = "127.1.2.3"
 """Where the probes connect from: the embedded cloud draws its own addresses above 127.64."""
 _HEALTHY_SECONDS: Final = 60.0

@@ -31,16 +31,17 @@ from cryptography.utils import CryptographyDeprecationWarning
 from service.audit import MAX_TEXT, AuditLog, Event
 from service.boot.certificate_store import load_server_identity, open_certificate_store
 from service.boot.tls_context import build_tls_context
-from service.connection.gate import Gate
-from service.connection.limits import Limits
+from service.connection.gate import Gate, Guard
 from service.connection.listener import Listener, open_listening_socket
 from service.connection.session import Doorway
 from service.connection.tls import TlsConnection
 from service.connection.worker import Worker
-from service.endpoints.whoami import whoami
+from service.endpoints.welcome import welcome
 from service.errors import AwsSettingsError, CredentialsMissingError, ServiceError
 from service.identity.client_registry import open_client_registry
 from service.identity.pinned_certificate import PinnedCertificate
+from service.identity.policy import Strategy
+from service.metrics import Metrics
 from service.settings import Settings, parse_settings
 
 
@@ -79,16 +80,20 @@ def serve(settings: Settings) -> int:
     identity = load_server_identity(store, host_name=settings.host_name, at=_now())
     store.close()
     context = build_tls_context(identity)
-    gate = Gate(whoami, authenticator=PinnedCertificate(registry), audit=audit, clock=_now)
+    metrics = Metrics(audit, environment=settings.environment_name)
+    guard = Guard(settings.policy, {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)})
+    gate = Gate(welcome, guard=guard, audit=audit, metrics=metrics, clock=_now)
 
     doorway = Doorway(
         open_tls=functools.partial(TlsConnection, context),
         proxy_protocol=settings.proxy_protocol,
-        limits=Limits(idle_seconds=settings.idle_timeout_seconds),
+        limits=settings.limits,
         audit=audit,
+        metrics=metrics,
     )
+    workers = settings.workers or len(os.sched_getaffinity(0))
     worker = Worker(
-        application=gate,
+        load_application=lambda: gate,
         doorway=doorway,
         audit=audit,
         lame_duck_seconds=settings.lame_duck_seconds,
@@ -104,11 +109,11 @@ def serve(settings: Settings) -> int:
             address=settings.bind_address,
             traffic_port=traffic.getsockname()[1],
             health_port=health.getsockname()[1],
-            workers=settings.workers,
+            workers=workers,
             certificate=identity.leaf.fingerprint.hex,
             certificate_not_after=identity.not_after.isoformat(),
         )
-        listener = Listener(worker, audit, workers=settings.workers)
+        listener = Listener(worker, audit, workers=workers)
         return listener.run(traffic=traffic, health=health, announce=announce)
 
 

@@ -9,7 +9,7 @@ key, a token, a body or a whole certificate.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Protocol
@@ -71,6 +71,13 @@ class AuditLog:
         moment = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line: dict[str, object] = {"time": moment, "event": event, "environment": self._environment}
         line |= {name: _cut(value) if isinstance(value, str) else value for name, value in fields.items()}
+        self._write(line)
+
+    def embed(self, document: Mapping[str, object]) -> None:
+        """Write a line that is no event: metrics in the form CloudWatch reads from a log."""
+        self._write(document)
+
+    def _write(self, line: Mapping[str, object]) -> None:
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._stream.flush()
 

@@ -41,6 +41,38 @@ class Variable(StrEnum):
     IDLE_TIMEOUT_SECONDS = "MTLS_IDLE_TIMEOUT_SECONDS"
     LAME_DUCK_SECONDS = "MTLS_LAME_DUCK_SECONDS"
     DRAIN_SECONDS = "MTLS_DRAIN_SECONDS"
+    RELOAD_SECONDS = "MTLS_RELOAD_SECONDS"
+    METRICS_SECONDS = "MTLS_METRICS_SECONDS"
+    # who may do what
+    POLICY = "MTLS_POLICY"
+    REVOCATION_SECONDS = "MTLS_REVOCATION_SECONDS"
+    STALE_SECONDS = "MTLS_STALE_SECONDS"
+    REGISTRY_CACHE_ENTRIES = "MTLS_REGISTRY_CACHE_ENTRIES"
+    TOKEN_ISSUER = "MTLS_TOKEN_ISSUER"
+    TOKEN_AUDIENCE = "MTLS_TOKEN_AUDIENCE"
+    TOKEN_KEY_SET = "MTLS_TOKEN_KEY_SET"
+    TOKEN_BINDING = "MTLS_TOKEN_BINDING"
+    # what answers
+    APPLICATION = "MTLS_APPLICATION"
+    FORWARD_TO = "MTLS_FORWARD_TO"
+    WHOAMI_PER_MINUTE = "MTLS_WHOAMI_PER_MINUTE"
+    # limits of one connection and of all
+    PROXY_HEADER_SECONDS = "MTLS_PROXY_HEADER_SECONDS"
+    HANDSHAKE_SECONDS = "MTLS_HANDSHAKE_SECONDS"
+    HEAD_SECONDS = "MTLS_HEAD_SECONDS"
+    HEAD_BYTES = "MTLS_HEAD_BYTES"
+    BODY_SECONDS = "MTLS_BODY_SECONDS"
+    BODY_BYTES = "MTLS_BODY_BYTES"
+    ANSWER_SECONDS = "MTLS_ANSWER_SECONDS"
+    CONNECTION_SECONDS = "MTLS_CONNECTION_SECONDS"
+    CONNECTIONS = "MTLS_CONNECTIONS"
+    CONNECTIONS_PER_SOURCE = "MTLS_CONNECTIONS_PER_SOURCE"
+
+
+OPENSSL_CONF_VARIABLE: Final = "OPENSSL_CONF"
+"""OpenSSL reads the file it names once, when it is loaded; groups and tickets have no other knob."""
+OPENSSL_CONF_FILE: Final = "service/boot/openssl.cnf"
+"""From the working directory, which is `/app` in the container and the working tree everywhere else."""
 
 
 class ProxyProtocol(StrEnum):
@@ -109,5 +141,47 @@ class ClientState(StrEnum):
     REVOKED = "revoked"
 
 
+class TokenBinding(StrEnum):
+    """Whether a bearer token must be bound to the certificate it comes with (RFC 8705, section 3)."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+KEY_SET_PREFIX: Final = "tokens/"
+"""Public keys of token issuers in the certificate bucket; `MTLS_TOKEN_KEY_SET` names an object below it, or a URL."""
+
 CLIENT_INDEX: Final = "by-client"
 """Global secondary index: partition key `client`, sort key `fingerprint`, all attributes."""
+
+# -- metrics (CloudWatch embedded metric format) -------------------------------
+METRIC_NAMESPACE: Final = "mtls-ingress"
+
+
+class Metric(StrEnum):
+    """What the service measures; every one also has the dimension `environment`."""
+
+    HANDSHAKES = "Handshakes"
+    """Count; dimensions `tls_version`, `group`."""
+    HANDSHAKES_FAILED = "HandshakesFailed"
+    """Count: the peer broke off, broke the protocol, or shared no version with us."""
+    CONNECTIONS_REFUSED = "ConnectionsRefused"
+    """Count; dimension `reason`: a limit of connections, a PROXY header that was wrong."""
+    CONNECTIONS_OPEN = "ConnectionsOpen"
+    """Gauge, of each worker."""
+    REQUESTS = "Requests"
+    """Count; dimension `decision`."""
+    REFUSALS = "Refusals"
+    """Count; dimension `reason`."""
+    LATENCY = "Latency"
+    """Milliseconds from the end of a request's header to the end of its answer."""
+    SERVER_CERTIFICATE_DAYS = "ServerCertDaysToExpiry"
+    """Gauge in days, emitted as long as the service runs; below zero once it is over."""
+    CLIENT_CERTIFICATE_DAYS = "ClientCertDaysToExpiry"
+    """Gauge in days; dimension `client`: the soonest end among the certificates it used."""
+    RELOAD_FAILURES = "CertificateReloadFailures"
+    """Count: a new pair could not be taken, the old one serves on."""
+    REGISTRY_ERRORS = "RegistryErrors"
+    """Count: lookups without a usable answer."""
+    AUDIT_LINES_LOST = "AuditLinesLost"
+    """Count: decisions whose line could not be written."""

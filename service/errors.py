@@ -37,6 +37,12 @@ class SettingsError(_FaultsError):
     hint = "correct the variables named above in the task definition, then start again"
 
 
+class PolicyError(_FaultsError):
+    """The policy does not say what a request must pass."""
+
+    subject = "the policy is not usable"
+
+
 class CertificateError(ServiceError):
     """These bytes are not one X.509 certificate we can read."""
 

@@ -13,10 +13,12 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
-from service.contract import HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, Variable
-from service.errors import SettingsError
+from service.contract import HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, TokenBinding, Variable
+from service.errors import PolicyError, SettingsError
+from service.identity.policy import DEFAULT_POLICY, Policy, parse_policy
 
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """Where AWS puts the region; the first that is set wins."""
@@ -34,7 +36,72 @@ _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
-_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+_DIGITS: Final = re.compile(r"[0-9]{1,13}")
+_APPLICATION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_UPSTREAM: Final = re.compile(r"http://([a-z0-9.-]{1,253}|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?")
+_ISSUER: Final = re.compile(r"[!-~]{1,512}")
+_KEY_SET: Final = re.compile(
+    r"tokens/[!-~]{1,200}|https://[!-~]{1,500}|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?/[!-~]*"
+)
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    How much and how long a peer may take; each is a setting of its own.
+
+    Attributes:
+        proxy_header_seconds: The load balancer sends the header with its first segment; 5 s covers a retransmission.
+        handshake_seconds: For the whole handshake, not for each read; 10 s covers a slow link and a smart card.
+        head_seconds: From the first chance to send a request, or its first byte, to the end of its header fields.
+            The rest of a body that was answered unread has as long.
+        head_bytes: Request line and header fields together; 32 KiB takes a SAML assertion in a header. Trailers too.
+        body_seconds: From the end of the header fields to the end of the body; a large document on a slow line.
+        body_bytes: 64 MiB takes a document with images in it; no body is ever held whole.
+        answer_seconds: A peer that takes nothing of its answer for so long is gone.
+        idle_seconds: Between requests. The default of 50 is under the load balancer's default of 60, so that the
+            client sees close_notify from us and not a reset from it.
+        connection_seconds: After this a connection ends with the answer under way, so that no peer outlives a
+            rotation or a scale-in for ever.
+        connections: At once in all of the task's workers; 8,000 idle ones are about 320 MiB.
+        connections_per_source: At once from one address (IPv4) or one /64 (IPv6): one partner cannot take all.
+        pipelined_requests: That may wait behind the one being answered; hardly any client sends a second.
+        linger_seconds: After our last byte we read and drop what the peer still sends, so that the kernel does not
+            answer it with a reset that overtakes our alert or response (RFC 9112, section 9.6).
+    """
+
+    proxy_header_seconds: float = 5
+    handshake_seconds: float = 10
+    head_seconds: float = 10
+    head_bytes: int = 32 * 1024
+    body_seconds: float = 300
+    body_bytes: int = 64 * 1024 * 1024
+    answer_seconds: float = 30
+    idle_seconds: int = 50
+    connection_seconds: float = 3600
+    connections: int = 8000
+    connections_per_source: int = 1000
+    pipelined_requests: int = 16
+    linger_seconds: float = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """
+    Who signs the bearer tokens (JWT) we take.
+
+    Attributes:
+        issuer: What `iss` must be, character for character.
+        audience: What `aud` must hold.
+        key_set: The issuer's public keys (JWKS): an object of the bucket below `tokens/`, or an https URL.
+    """
+
+    issuer: str
+    audience: str
+    key_set: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +120,21 @@ class Settings:
         bind_address: All interfaces by default: in the container the network is the boundary.
         traffic_port: 0 takes any free port (tests).
         health_port: 0 takes any free port (tests).
-        workers: Processes that share the listening sockets.
-        idle_timeout_seconds: We close a silent connection after this. The default of 50 is under the load
-            balancer's default of 60, so that the client sees close_notify from us and not a reset from it.
+        workers: Processes that share the listening sockets; None is one for each vCPU.
         lame_duck_seconds: After SIGTERM new connections are still answered this long, while the load balancer notices.
         drain_seconds: After that, requests in flight may take this long.
+        reload_seconds: How often the manifest is asked whether another pair is in force.
+        metrics_seconds: How often metrics are written.
+        policy: Which strategies a request must pass, by route.
+        revocation_seconds: A revocation bites after at most this long, also on open connections; as long an answer of
+            the registry is used again. 0 asks the registry for each request.
+        stale_seconds: How much longer an answer may be used while the registry cannot be reached; 0 refuses at once.
+        registry_cache_entries: Answers of the registry that each worker keeps at most.
+        token_issuer: None takes no JWT, only opaque tokens of the registry.
+        token_binding: Whether a token counts only with the certificate it was issued for.
+        application: `module:attribute` of the ASGI application behind the gate; None answers `/` by itself.
+        forward_to: `http://host:port` of the upstream behind the gate; None forwards nothing.
+        whoami_per_minute: Questions to `/whoami` from one source that each worker answers.
     """
 
     environment_name: str
@@ -70,10 +147,21 @@ class Settings:
     bind_address: str
     traffic_port: int
     health_port: int
-    workers: int
-    idle_timeout_seconds: int
+    workers: int | None
     lame_duck_seconds: int
     drain_seconds: int
+    reload_seconds: int
+    metrics_seconds: int
+    policy: Policy
+    revocation_seconds: int
+    stale_seconds: int
+    registry_cache_entries: int
+    token_issuer: TokenIssuer | None
+    token_binding: TokenBinding
+    application: str | None
+    forward_to: str | None
+    whoami_per_minute: int
+    limits: Limits
 
 
 def parse_settings(variables: Mapping[str, str]) -> Settings:
@@ -94,20 +182,50 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
         certificate_bucket=reader.text(Variable.CERTIFICATE_BUCKET, _BUCKET, "a bucket name"),
         certificate_bucket_owner=reader.text(Variable.CERTIFICATE_BUCKET_OWNER, _ACCOUNT, "an account of 12 digits"),
         client_registry_table=reader.text(Variable.CLIENT_REGISTRY_TABLE, _TABLE, "a table name"),
-        proxy_protocol=reader.proxy_protocol(),
+        proxy_protocol=reader.choice(Variable.PROXY_PROTOCOL, ProxyProtocol.REQUIRED),
         bind_address=reader.address(),
         traffic_port=reader.integer(Variable.TRAFFIC_PORT, TRAFFIC_PORT, 0, 65535),
         health_port=reader.integer(Variable.HEALTH_PORT, HEALTH_PORT, 0, 65535),
-        workers=reader.integer(Variable.WORKERS, 1, 1, 64),
-        idle_timeout_seconds=reader.integer(Variable.IDLE_TIMEOUT_SECONDS, 50, 1, 4000),
+        workers=reader.integer(Variable.WORKERS, 0, 1, 64) or None,
         lame_duck_seconds=reader.integer(Variable.LAME_DUCK_SECONDS, 10, 0, MAX_STOP_SECONDS),
         drain_seconds=reader.integer(Variable.DRAIN_SECONDS, 20, 1, MAX_STOP_SECONDS),
+        reload_seconds=reader.integer(Variable.RELOAD_SECONDS, 60, 1, 3600),
+        metrics_seconds=reader.integer(Variable.METRICS_SECONDS, 60, 1, 300),
+        policy=reader.policy(),
+        revocation_seconds=reader.integer(Variable.REVOCATION_SECONDS, 5, 0, 300),
+        stale_seconds=reader.integer(Variable.STALE_SECONDS, 0, 0, 86_400),
+        registry_cache_entries=reader.integer(Variable.REGISTRY_CACHE_ENTRIES, 10_000, 1, 1_000_000),
+        token_issuer=reader.token_issuer(),
+        token_binding=reader.choice(Variable.TOKEN_BINDING, TokenBinding.REQUIRED),
+        application=reader.optional(Variable.APPLICATION, _APPLICATION, "module:attribute of an ASGI application"),
+        forward_to=reader.optional(Variable.FORWARD_TO, _UPSTREAM, "http://host:port, without a path"),
+        whoami_per_minute=reader.integer(Variable.WHOAMI_PER_MINUTE, 60, 1, 60_000),
+        limits=_limits(reader),
     )
     reader.find_unknown()
     reader.faults += _contradictions(settings)
     if reader.faults:
         raise SettingsError(tuple(reader.faults))
     return settings
+
+
+def _limits(reader: _Reader) -> Limits:
+    safe = Limits()
+    return Limits(
+        proxy_header_seconds=reader.integer(Variable.PROXY_HEADER_SECONDS, int(safe.proxy_header_seconds), 1, 60),
+        handshake_seconds=reader.integer(Variable.HANDSHAKE_SECONDS, int(safe.handshake_seconds), 1, 60),
+        head_seconds=reader.integer(Variable.HEAD_SECONDS, int(safe.head_seconds), 1, 300),
+        head_bytes=reader.integer(Variable.HEAD_BYTES, safe.head_bytes, 1024, 1024 * 1024),
+        body_seconds=reader.integer(Variable.BODY_SECONDS, int(safe.body_seconds), 1, 86_400),
+        body_bytes=reader.integer(Variable.BODY_BYTES, safe.body_bytes, 0, 2**40),
+        answer_seconds=reader.integer(Variable.ANSWER_SECONDS, int(safe.answer_seconds), 1, 3600),
+        idle_seconds=reader.integer(Variable.IDLE_TIMEOUT_SECONDS, safe.idle_seconds, 1, 4000),
+        connection_seconds=reader.integer(Variable.CONNECTION_SECONDS, int(safe.connection_seconds), 1, 604_800),
+        connections=reader.integer(Variable.CONNECTIONS, safe.connections, 1, 1_000_000),
+        connections_per_source=reader.integer(
+            Variable.CONNECTIONS_PER_SOURCE, safe.connections_per_source, 1, 1_000_000
+        ),
+    )
 
 
 def _contradictions(settings: Settings) -> list[str]:
@@ -122,6 +240,8 @@ def _contradictions(settings: Settings) -> list[str]:
             f"{Variable.LAME_DUCK_SECONDS} and {Variable.DRAIN_SECONDS} are {together} together; "
             f"at most {MAX_STOP_SECONDS} expected"
         )
+    if settings.application and settings.forward_to:
+        faults.append(f"{Variable.APPLICATION} and {Variable.FORWARD_TO} are both set; only one can answer")
     return faults
 
 
@@ -150,12 +270,35 @@ class _Reader:
             return default
         return number
 
-    def proxy_protocol(self) -> ProxyProtocol:
-        value = self._variables.get(Variable.PROXY_PROTOCOL, "") or ProxyProtocol.REQUIRED
-        if value not in tuple(ProxyProtocol):
-            self.faults.append(f"{Variable.PROXY_PROTOCOL} must be {' or '.join(ProxyProtocol)}, found {value!r}")
-            return ProxyProtocol.REQUIRED
-        return ProxyProtocol(value)
+    def optional(self, name: Variable, pattern: re.Pattern[str], expected: str) -> str | None:
+        return self.text(name, pattern, expected) if self._variables.get(name) else None
+
+    def choice(self, name: Variable, default: _Choice) -> _Choice:
+        value, choices = self._variables.get(name, "") or default, type(default)
+        if value not in tuple(choices):
+            self.faults.append(f"{name} must be {' or '.join(choices)}, found {value!r}")
+            return default
+        return choices(value)
+
+    def policy(self) -> Policy:
+        text = self._variables.get(Variable.POLICY, "")
+        if not text:
+            return DEFAULT_POLICY
+        try:
+            return parse_policy(text)
+        except PolicyError as error:
+            self.faults += [f"{Variable.POLICY}: {fault}" for fault in error.faults]
+            return DEFAULT_POLICY
+
+    def token_issuer(self) -> TokenIssuer | None:
+        names = (Variable.TOKEN_ISSUER, Variable.TOKEN_AUDIENCE, Variable.TOKEN_KEY_SET)
+        if not any(self._variables.get(name) for name in names):
+            return None
+        return TokenIssuer(
+            issuer=self.text(Variable.TOKEN_ISSUER, _ISSUER, "what the tokens' `iss` says"),
+            audience=self.text(Variable.TOKEN_AUDIENCE, _ISSUER, "what the tokens' `aud` says"),
+            key_set=self.text(Variable.TOKEN_KEY_SET, _KEY_SET, "an object like tokens/keys.json or an https URL"),
+        )
 
     def address(self) -> str:
         value = self._variables.get(Variable.BIND_ADDRESS, "") or "0.0.0.0"  # noqa: S104 -- see Settings.bind_address

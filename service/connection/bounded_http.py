@@ -21,9 +21,9 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.connection.limits import Limits
 from service.endpoints.asgi import PROBLEM_JSON, Application
 from service.endpoints.problem import problem
+from service.settings import Limits
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):

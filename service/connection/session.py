@@ -26,11 +26,12 @@ from uvicorn.server import ServerState
 
 from service.audit import AuditLog, Event
 from service.connection.bounded_http import BoundedHttpProtocol
-from service.connection.limits import Limits
 from service.connection.proxy_protocol import Endpoint, opens_with_proxy_header, parse_proxy_header
 from service.connection.tls import TlsConnection
 from service.contract import ProxyProtocol
 from service.errors import HandshakeFailedError, ProxyHeaderError
+from service.metrics import Measures
+from service.settings import Limits
 
 _IS_SSL: Final = "sslcontext"
 """uvicorn asks its transport for this name, and calls the scheme https when it gets anything."""
@@ -56,6 +57,7 @@ class Doorway:
     proxy_protocol: ProxyProtocol
     limits: Limits
     audit: AuditLog
+    metrics: Measures
 
 
 class Session(asyncio.Protocol):

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,10 +23,10 @@ from uvicorn.server import ServerState
 
 from service.audit import AuditLog, Event
 from service.connection.bounded_http import BoundedHttpProtocol, http_config
-from service.connection.limits import Limits
 from service.connection.session import Doorway, Session
 from service.endpoints.asgi import Application
 from service.endpoints.health import Health
+from service.settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,17 @@ class Worker:
     What a worker process needs; made before the fork, used after it.
 
     Attributes:
-        application: Answers the requests, gate included.
+        load_application: Makes what answers the requests, gate included; called in the worker.
+        background: What goes on beside the answering until the worker has drained; each is called in the worker,
+            must not raise, and is cancelled at the end.
     """
 
-    application: Application
+    load_application: Callable[[], Application]
     doorway: Doorway
     audit: AuditLog
     lame_duck_seconds: int
     drain_seconds: int
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
 
     def run(self, *, traffic: socket.socket, health: socket.socket, lifeline: int) -> None:
         """
@@ -65,6 +68,7 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         loop.add_reader(lifeline, stopping.set)
 
+        beside = [asyncio.create_task(begin()) for begin in self.background]
         answers = Health()
         health_server = await _serve_health(answers, health, self.doorway.limits)
         server = self._make_server()
@@ -79,11 +83,14 @@ class Worker:
         server.should_exit = True
         await serving
         health_server.close()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         self.audit.record(Event.STOPPED, connections_cut=await abort_sessions(server.server_state))
 
     def _make_server(self) -> _Server:
         limits = self.doorway.limits
-        config = http_config(self.application, limits=limits, drain_seconds=self.drain_seconds)
+        config = http_config(self.load_application(), limits=limits, drain_seconds=self.drain_seconds)
 
         def open_session(
             config: uvicorn.Config,

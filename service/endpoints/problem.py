@@ -24,13 +24,41 @@ _DETAILS: Final[Mapping[Reason, str]] = {
     Reason.NOT_YET_VALID: "The enrollment of this certificate has not begun.",
     Reason.EXPIRED: "The enrollment of this certificate has ended. Send your current certificate to be enrolled.",
     Reason.REVOKED: "The enrollment of this certificate was revoked.",
+    Reason.WEAK_KEY: "This certificate's key is too weak. Send one with RSA of 2048 bits or more, or ECDSA on P-256.",
+    Reason.CHAIN_UNTRUSTED: "This certificate was not issued by an authority that is trusted here.",
+    Reason.TOKEN_MISSING: "A bearer token is demanded here and none was sent.",
+    Reason.TOKEN_INVALID: "The bearer token was not accepted: its signature, dates, issuer or audience are wrong.",
+    Reason.TOKEN_NOT_BOUND: "The bearer token was not issued for the certificate of this connection.",
+    Reason.SIGNATURE_MISSING: "A signed message is demanded here and it has no signature.",
+    Reason.SIGNATURE_INVALID: "The message's signature does not hold.",
+    Reason.ASSERTION_MISSING: "A SAML assertion is demanded here and none was sent.",
+    Reason.ASSERTION_INVALID: "The SAML assertion was not accepted.",
+    Reason.NOT_PERMITTED: "You are known, but this is not permitted to you. Your contact here can grant it.",
+    Reason.RATE_LIMITED: "Too many questions from your address. Wait, then ask again.",
     Reason.REGISTRY_UNAVAILABLE: "We cannot check certificates at this moment; this is our fault. Try again shortly.",
 }
 
 
+_CHALLENGES: Final[Mapping[Reason, bytes]] = {
+    Reason.TOKEN_MISSING: b"Bearer",
+    Reason.TOKEN_INVALID: b'Bearer error="invalid_token"',
+    Reason.TOKEN_NOT_BOUND: b'Bearer error="invalid_token", error_description="not bound to this certificate"',
+}
+"""RFC 6750, section 3; a request without a token is told no error."""
+
+
 def status_of(reason: Reason) -> HTTPStatus:
-    """Our fault is 503; every other refusal 403, as no challenge exists for a certificate."""
-    return HTTPStatus.SERVICE_UNAVAILABLE if reason is Reason.REGISTRY_UNAVAILABLE else HTTPStatus.FORBIDDEN
+    """Our fault is 503, a token 401, too many 429; every other refusal 403: no challenge exists for a certificate."""
+    if reason is Reason.REGISTRY_UNAVAILABLE:
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    if reason is Reason.RATE_LIMITED:
+        return HTTPStatus.TOO_MANY_REQUESTS
+    return HTTPStatus.UNAUTHORIZED if reason in _CHALLENGES else HTTPStatus.FORBIDDEN
+
+
+def headers_of(reason: Reason) -> tuple[tuple[bytes, bytes], ...]:
+    """Give the fields that a refusal for this reason must carry."""
+    return ((b"www-authenticate", _CHALLENGES[reason]),) if reason in _CHALLENGES else ()
 
 
 def refusal(reason: Reason, *, fingerprint: Fingerprint | None, request_id: str) -> dict[str, object]:

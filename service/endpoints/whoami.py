@@ -1,44 +1,42 @@
-"""`GET /whoami`: what we know of the one who asks."""
+"""
+`GET /whoami`, the enrollment doctor: what we see of anybody who asks, and what we would say.
+
+Always 200: also a peer without a certificate is told what to do next. What a
+peer never learns is about other clients, keys and tokens.
+"""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Final
 
-from service.endpoints.asgi import PROBLEM_JSON, Receive, Scope, Send, answer
+from service.endpoints.asgi import PROBLEM_JSON, Scope, Send, answer
 from service.endpoints.problem import problem
 from service.identity.peer import Peer
-from service.identity.verdict import Client
+from service.identity.verdict import Client, Refused, Verdict
 
 PATH: Final = "/whoami"
 
 
-async def whoami(scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer an identified client with its own name, certificate, roles and address."""
-    state = scope["state"]
-    request_id: str = state["request_id"]
-    if scope["path"] != PATH:
-        missing = problem(
-            HTTPStatus.NOT_FOUND, f"There is nothing here; {PATH} tells who you are.", request_id=request_id
-        )
-        await answer(send, HTTPStatus.NOT_FOUND, missing, content_type=PROBLEM_JSON)
-        return
+async def answer_anybody(scope: Scope, verdict: Verdict, request_id: str, send: Send) -> None:
+    """Answer with what the handshake showed and what the policy makes of it."""
     if scope["method"] not in {"GET", "HEAD"}:
         refused = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{PATH} is read with GET.", request_id=request_id)
-        await answer(
-            send, HTTPStatus.METHOD_NOT_ALLOWED, refused, content_type=PROBLEM_JSON, headers=((b"allow", b"GET, HEAD"),)
-        )
+        allow = ((b"allow", b"GET, HEAD"),)
+        await answer(send, HTTPStatus.METHOD_NOT_ALLOWED, refused, content_type=PROBLEM_JSON, headers=allow)
         return
-    await answer(send, HTTPStatus.OK, _describe(scope, state["client"], state["peer"]))
+    await answer(send, HTTPStatus.OK, _describe(scope, verdict, request_id))
 
 
-def _describe(scope: Scope, client: Client, peer: Peer) -> dict[str, object]:
+def _describe(scope: Scope, verdict: Verdict, request_id: str) -> dict[str, object]:
+    peer: Peer = scope["state"]["peer"]
     address, port = scope["client"]
     return {
-        "client": client.name,
+        "client": verdict.name if isinstance(verdict, Client) else None,
+        "roles": list(verdict.roles) if isinstance(verdict, Client) else [],
+        "reason": verdict.reason if isinstance(verdict, Refused) else None,
         "fingerprint": peer.fingerprint.hex if peer.fingerprint else None,
-        "roles": list(client.roles),
         "address": address,
         "port": port,
-        "request_id": scope["state"]["request_id"],
+        "request_id": request_id,
     }

@@ -17,7 +17,7 @@ from service.contract import ClientState
 from service.errors import RegistryUnavailableError
 from service.identity.certificate import Certificate
 from service.identity.client_registry import ClientRecord, ClientRegistry
-from service.identity.peer import Peer
+from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
 
 
@@ -27,8 +27,9 @@ class PinnedCertificate:
     def __init__(self, registry: ClientRegistry) -> None:
         self._registry = registry
 
-    async def identify(self, peer: Peer, *, at: datetime) -> Verdict:
+    async def identify(self, presented: Presented) -> Verdict:
         """Say which client the peer is at this moment, or why it is none; a registry that fails refuses."""
+        peer = presented.peer
         if peer.fingerprint is None:
             return Refused(Reason.NO_CERTIFICATE)
         if peer.certificate is None:
@@ -39,7 +40,7 @@ class PinnedCertificate:
             return Refused(Reason.REGISTRY_UNAVAILABLE, error.cause)
         if record is None:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
-        return judge(record, peer.certificate, at=at)
+        return judge(record, peer.certificate, at=presented.at)
 
 
 def judge(record: ClientRecord, certificate: Certificate, *, at: datetime) -> Verdict:

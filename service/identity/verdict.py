@@ -17,25 +17,40 @@ class Reason(StrEnum):
     NO_CERTIFICATE = "no_certificate"
     UNKNOWN_CERTIFICATE = "unknown_certificate"
     KEY_MISMATCH = "key_mismatch"
-    PENDING = "pending"
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    PENDING = "pending"
+    WEAK_KEY = "weak_key"
+    CHAIN_UNTRUSTED = "chain_untrusted"
+    TOKEN_MISSING = "token_missing"
+    TOKEN_INVALID = "token_invalid"
+    TOKEN_NOT_BOUND = "token_not_bound"
+    SIGNATURE_MISSING = "signature_missing"
+    SIGNATURE_INVALID = "signature_invalid"
+    ASSERTION_MISSING = "assertion_missing"
+    ASSERTION_INVALID = "assertion_invalid"
+    NOT_PERMITTED = "not_permitted"
     REGISTRY_UNAVAILABLE = "registry_unavailable"
+    RATE_LIMITED = "rate_limited"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
     """
-    An enrolled client, proved for this request.
+    A client, proved for this request.
 
     Attributes:
-        name: As it was enrolled.
+        name: As it was enrolled, or as its token says.
         roles: In the registry's order.
+        scopes: What its token allows, in the token's order.
+        is_named_by_registry: Whether the name is one of ours; a token's issuer may use names of its own.
     """
 
     name: str
     roles: tuple[str, ...]
+    scopes: tuple[str, ...] = ()
+    is_named_by_registry: bool = True
 
 
 @dataclass(frozen=True, slots=True)

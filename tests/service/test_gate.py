@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from service.audit import AuditLog
-from service.connection.gate import Gate
+from service.connection.gate import Gate, Guard
 from service.endpoints.asgi import Application, Message, Receive, Scope, Send
 from service.endpoints.health import Health
 from service.endpoints.problem import status_of
-from service.endpoints.whoami import whoami
+from service.endpoints.welcome import welcome
 from service.identity.peer import Peer
+from service.identity.policy import DEFAULT_POLICY, Strategy
+from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
+from service.metrics import Metrics
 from tests.certificates import NOW, client
 
 PARTNER = client()
@@ -30,10 +32,10 @@ class Says:
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
 
-    async def identify(self, peer: Peer, *, at: datetime) -> Verdict:
+    async def identify(self, presented: Presented) -> Verdict:
         """Give it."""
-        assert peer is PEER
-        assert at == NOW
+        assert presented.peer is PEER
+        assert presented.at == NOW
         return self._verdict
 
 
@@ -49,7 +51,7 @@ class Lines(list[dict[str, Any]]):
         """Nothing waits here."""
 
 
-def request(application: Application, *, method: str = "GET", path: str = "/whoami") -> tuple[int, dict[str, Any]]:
+def request(application: Application, *, method: str = "GET", path: str = "/") -> tuple[int, dict[str, Any]]:
     """Send one request to an application; returns status and document."""
     scope: Scope = {
         "type": "http",
@@ -74,10 +76,12 @@ async def _call(application: Application, scope: Scope, receive: Receive, send: 
     await application(scope, receive, send)
 
 
-def gate(verdict: Verdict, lines: Lines, application: Application = whoami) -> Gate:
+def gate(verdict: Verdict, lines: Lines, application: Application = welcome) -> Gate:
     """Make a gate whose verdict is given."""
     audit = AuditLog(lines, environment="test", clock=lambda: NOW)
-    return Gate(application, authenticator=Says(verdict), audit=audit, clock=lambda: NOW)
+    guard = Guard(DEFAULT_POLICY, {Strategy.PINNED_CERTIFICATE: Says(verdict)})
+    metrics = Metrics(audit, environment="test")
+    return Gate(application, guard=guard, audit=audit, metrics=metrics, clock=lambda: NOW)
 
 
 def test_a_client_reaches_the_application_with_its_identity() -> None:
@@ -113,9 +117,13 @@ def test_the_cause_of_our_own_fault_is_for_the_audit_alone() -> None:
     assert "AccessDeniedException" not in json.dumps(document)
 
 
-def test_only_our_own_fault_is_503() -> None:
+def test_a_refusal_is_403_unless_a_token_our_fault_or_a_limit_is_behind_it() -> None:
     assert {reason: int(status_of(reason)) for reason in Reason if status_of(reason) != 403} == {
-        Reason.REGISTRY_UNAVAILABLE: 503
+        Reason.TOKEN_MISSING: 401,
+        Reason.TOKEN_INVALID: 401,
+        Reason.TOKEN_NOT_BOUND: 401,
+        Reason.REGISTRY_UNAVAILABLE: 503,
+        Reason.RATE_LIMITED: 429,
     }
 
 

@@ -14,6 +14,7 @@ from service.identity.certificate import Fingerprint
 from service.identity.client_registry import ClientRecord, InMemoryClientRegistry
 from service.identity.peer import Peer
 from service.identity.pinned_certificate import PinnedCertificate
+from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
 from tests.certificates import NOW, TOMORROW, YESTERDAY, client
 
@@ -29,15 +30,21 @@ RECORD = ClientRecord(
 )
 
 
-def peer(leaf: bytes | None) -> Peer:
-    """Make a peer that showed a leaf."""
-    return Peer.of_handshake(leaf, verify_errors=(), tls_version="TLSv1.3", cipher="any", group=None)
+def presented(leaf: bytes | None) -> Presented:
+    """Make a request of a peer that showed a leaf."""
+    peer = Peer.of_handshake(leaf, verify_errors=(), tls_version="TLSv1.3", cipher="any", group=None)
+    return Presented(peer, "GET", b"/", headers=(), read_body=no_body, at=NOW)
+
+
+async def no_body(_max_bytes: int) -> bytes:
+    """Read a body that is empty."""
+    return b""
 
 
 def verdict(record: ClientRecord | None, leaf: bytes | None = PARTNER.der) -> Verdict:
     """Identify a peer by a registry of one record or none."""
     registry = InMemoryClientRegistry([record] if record else [])
-    return asyncio.run(PinnedCertificate(registry).identify(peer(leaf), at=NOW))
+    return asyncio.run(PinnedCertificate(registry).identify(presented(leaf)))
 
 
 @pytest.mark.parametrize("state", [ClientState.ACTIVE, ClientState.RETIRING])
@@ -74,7 +81,7 @@ def test_without_a_leaf_there_is_nobody_to_look_up() -> None:
 
 def test_a_leaf_we_cannot_read_was_never_enrolled_either() -> None:
     """OpenSSL reads a few forms our parser does not; the fingerprint is still shown."""
-    odd = peer(b"\x30\x03\x02\x01\x01")
+    odd = presented(b"\x30\x03\x02\x01\x01").peer
 
     assert odd.fingerprint is not None
     assert odd.certificate is None
@@ -90,6 +97,6 @@ class BrokenRegistry:
 
 
 def test_a_registry_that_fails_refuses() -> None:
-    found = asyncio.run(PinnedCertificate(BrokenRegistry()).identify(peer(PARTNER.der), at=NOW))
+    found = asyncio.run(PinnedCertificate(BrokenRegistry()).identify(presented(PARTNER.der)))
 
     assert found == Refused(Reason.REGISTRY_UNAVAILABLE, "no way there")

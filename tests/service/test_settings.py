@@ -32,12 +32,12 @@ def test_what_may_be_left_out_takes_the_safe_default() -> None:
 
     assert settings.proxy_protocol is ProxyProtocol.REQUIRED
     assert (settings.traffic_port, settings.health_port) == (TRAFFIC_PORT, HEALTH_PORT)
-    assert settings.idle_timeout_seconds < 60
+    assert settings.limits.idle_seconds < 60
     assert settings.region == "eu-central-1"
 
 
 def test_a_variable_set_to_nothing_counts_as_left_out() -> None:
-    assert parse_settings({**RIGHT, Variable.WORKERS: ""}).workers == 1
+    assert parse_settings({**RIGHT, Variable.WORKERS: ""}).workers is None
 
 
 def test_all_faults_are_shown_together() -> None:

@@ -26,12 +26,13 @@ from service.audit import AuditLog
 from service.boot.server_identity import check_server_identity
 from service.boot.tls_context import build_tls_context
 from service.connection.bounded_http import http_config
-from service.connection.limits import Limits
 from service.connection.session import Doorway, Session
 from service.connection.tls import TlsConnection
 from service.connection.worker import abort_sessions
 from service.contract import ProxyProtocol
 from service.endpoints.asgi import Application, Receive, Scope, Send, answer
+from service.metrics import Metrics
+from service.settings import Limits
 from tests.certificates import HOST_NAME, NOW, Authority
 from tests.wire.stage import Connection, client_context
 
@@ -88,7 +89,9 @@ def open_doorstep(
     identity = check_server_identity(server.chain_pem, server.key_pem, host_name=HOST_NAME, at=NOW)
     lines, state = Lines(), ServerState()
     audit = AuditLog(lines, environment="test", clock=lambda: datetime.now(UTC))
-    doorway = Doorway(functools.partial(TlsConnection, build_tls_context(identity)), proxy_protocol, limits, audit)
+    metrics = Metrics(audit, environment="test")
+    open_tls = functools.partial(TlsConnection, build_tls_context(identity))
+    doorway = Doorway(open_tls, proxy_protocol, limits, audit, metrics)
     config = http_config(application, limits=limits)
     config.load()
 

@@ -138,6 +138,7 @@ def variables(aws: Aws, bucket: str, **changed: str) -> dict[str, str]:
         Variable.BIND_ADDRESS: "127.0.0.1",
         Variable.TRAFFIC_PORT: "0",
         Variable.HEALTH_PORT: "0",
+        Variable.WORKERS: "1",
         Variable.LAME_DUCK_SECONDS: "0",
         Variable.DRAIN_SECONDS: "5",
         **changed,
@@ -309,7 +310,7 @@ class Connection:
         document = json.loads(body) if "json" in headers.get("content-type", "") else {}
         return Answer(response.status, document, headers.get("content-type", ""), headers)
 
-    def get(self, path: str = "/whoami") -> Answer:
+    def get(self, path: str = "/") -> Answer:
         """Ask and read the answer."""
         self.send(b"GET %s HTTP/1.1\r\nhost: %s\r\n\r\n" % (path.encode(), HOST_NAME.encode()))
         return self.answer()
@@ -343,7 +344,7 @@ def ask(
     version: ssl.TLSVersion | None = None,
     proxy: bytes = PROXY,
 ) -> Answer:
-    """Connect, ask /whoami, read the answer, hang up."""
+    """Connect, ask `/`, read the answer, hang up."""
     with connection(service, identity, version=version, proxy=proxy) as opened:
         return opened.get()
 

@@ -7,8 +7,8 @@ import socket
 import time
 from http.client import HTTPResponse
 
-from service.connection.limits import Limits
 from service.endpoints.asgi import Receive, Scope, Send
+from service.settings import Limits
 from tests.wire.doorstep import open_doorstep
 from tests.wire.stage import Connection, client_context
 

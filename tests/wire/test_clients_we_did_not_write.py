@@ -33,7 +33,7 @@ def test_curl_is_answered(aws: Aws, service: Service, tmp_path: Path, highest: s
     done = run(
         *("curl", "--silent", "--show-error", "--haproxy-protocol", "--tls-max", highest),
         *("--cert", chain, "--key", key, "--cacert", tmp_path / "trust.pem"),
-        *("--connect-to", f"::{host}:{port}", f"https://{HOST_NAME}/whoami"),
+        *("--connect-to", f"::{host}:{port}", f"https://{HOST_NAME}/"),
     )
 
     assert done.stderr == b""
@@ -53,7 +53,7 @@ def test_openssl_is_answered(aws: Aws, direct_service: Service, tmp_path: Path, 
     done = run(
         *("openssl", "s_client", "-connect", f"{host}:{port}", "-servername", HOST_NAME, version, "-quiet"),
         *("-cert", chain, "-key", key, "-CAfile", tmp_path / "trust.pem", "-verify_return_error"),
-        given=f"GET /whoami HTTP/1.1\r\nhost: {HOST_NAME}\r\nconnection: close\r\n\r\n".encode(),
+        given=f"GET / HTTP/1.1\r\nhost: {HOST_NAME}\r\nconnection: close\r\n\r\n".encode(),
     )
 
     assert b"HTTP/1.1 200 OK" in done.stdout, done.stderr

@@ -10,8 +10,8 @@ from http import HTTPStatus
 
 import pytest
 
-from service.connection.limits import Limits
 from service.endpoints.asgi import Receive, Scope, Send, answer
+from service.settings import Limits
 from tests.wire.doorstep import Doorstep, open_doorstep, open_tls
 
 LIMITS = Limits(idle_seconds=5, linger_seconds=0.5)

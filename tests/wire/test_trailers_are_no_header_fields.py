@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from service.connection.limits import Limits
 from service.endpoints.asgi import Receive, Scope, Send, answer
+from service.settings import Limits
 from tests.wire.doorstep import open_doorstep, open_tls
 
 LIMITS = Limits(idle_seconds=5, head_bytes=8 * 1024, linger_seconds=0.5)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.connection.limits import Limits
+from service.settings import Limits
 from tests.wire.doorstep import Doorstep, open_doorstep, open_tls
 from tests.wire.stage import Connection
 

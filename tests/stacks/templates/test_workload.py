@@ -48,7 +48,7 @@ def test_the_service_boots_with_the_tasks_variables(name: str) -> None:
     assert (found.traffic_port, found.health_port) == (TRAFFIC_PORT, HEALTH_PORT)
     assert found.proxy_protocol is ProxyProtocol.REQUIRED
     assert found.certificate_bucket_owner == facts.account
-    assert found.idle_timeout_seconds < facts.ingress.idle_timeout_seconds
+    assert found.limits.idle_seconds < facts.ingress.idle_timeout_seconds
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
