@@ -112,11 +112,14 @@ MANIFEST_FORMAT: Final = 1
 
 class RegistryAttribute(StrEnum):
     """
-    Attributes of one enrolled certificate.
+    Attributes of one enrolled certificate, key or token.
 
-    `FINGERPRINT` is the partition key: SHA-256 of the DER leaf, 64 lower-case
-    hexadecimal digits (S). `CERTIFICATE` and `SUBJECT_PUBLIC_KEY_INFO` are DER
-    (B), `ROLES` a list of strings (L), times ISO 8601 in UTC (S).
+    `FINGERPRINT` is the partition key (S). For a certificate it is SHA-256 of
+    the DER leaf, 64 lower-case hexadecimal digits; for a key `pin#` and the
+    SHA-256 of its SPKI; for a token `token#` and its SHA-256. `CERTIFICATE`
+    and `SUBJECT_PUBLIC_KEY_INFO` are DER (B), `ROLES` and `SCOPES` lists of
+    strings (L), times ISO 8601 in UTC (S). `BOUND_TO` is the fingerprint of
+    the certificate a token counts with (S); a token without it is not bound.
     """
 
     FINGERPRINT = "fingerprint"
@@ -130,6 +133,14 @@ class RegistryAttribute(StrEnum):
     ENROLLED_AT = "enrolled_at"
     REVOKED_AT = "revoked_at"
     REVOCATION_REASON = "revocation_reason"
+    SCOPES = "scopes"
+    BOUND_TO = "bound_to"
+
+
+PIN_KEY_PREFIX: Final = "pin#"
+TOKEN_KEY_PREFIX: Final = "token#"
+TOKEN_PREFIX: Final = "mti_"
+"""What opaque tokens begin with, so that a scanner for leaked secrets knows one."""
 
 
 class ClientState(StrEnum):

@@ -106,7 +106,7 @@ class Gate:
             request_id=request.id,
             decision=decision,
             reason=reason,
-            cause=verdict.cause if isinstance(verdict, Refused) else None,
+            cause=verdict.cause if verdict is not None else None,
             status=request.status,
             client=verdict.name if isinstance(verdict, Client) else None,
             fingerprint=peer.fingerprint.hex if peer.fingerprint else None,

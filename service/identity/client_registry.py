@@ -1,5 +1,5 @@
 """
-Enrolled certificates, looked up by fingerprint.
+Enrolled certificates, keys and tokens, looked up by fingerprint, pin or digest.
 
 The real registry is a DynamoDB table; its twin in memory passes the same
 tests. boto3 blocks, so lookups run in a few threads of their own and the
@@ -9,8 +9,9 @@ event loop only waits for them, never longer than its budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
@@ -20,13 +21,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from service.contract import ClientState, RegistryAttribute
+from service.contract import PIN_KEY_PREFIX, TOKEN_KEY_PREFIX, ClientState, RegistryAttribute
 from service.errors import FingerprintError, RegistryUnavailableError
 from service.identity.certificate import Fingerprint
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = Mapping[str, AttributeValueTypeDef]
 
 LOOKUP_THREADS: Final = 16
 """Lookups on the wire at once, for each worker; at 5 ms each that is 3,000 a second, more than one core serves."""
@@ -42,7 +45,14 @@ READ_TIMEOUT_SECONDS: Final = 1
 LOOKUP_ATTEMPTS: Final = 2
 """The first and one more: a dropped keep-alive connection is the usual fault, and one retry cures it."""
 
-_NO_ANSWER_OF_DYNAMODB: Final = (ResponseParserError, AttributeError, TypeError, ValueError, RecursionError)
+_NO_ANSWER_OF_DYNAMODB: Final = (
+    ResponseParserError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 """What botocore's parsers raise on JSON of another shape, beside their own error."""
 
 
@@ -56,6 +66,7 @@ class ClientRecord:
         subject_public_key_info: DER, kept at enrollment.
         not_before: The enrollment counts from here; aware, UTC.
         not_after: And up to here.
+        cause: Why this is older than it may be; None as a rule. It goes into the verdict, for the audit.
     """
 
     fingerprint: Fingerprint
@@ -65,29 +76,97 @@ class ClientRecord:
     roles: tuple[str, ...]
     not_before: datetime
     not_after: datetime
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinRecord:
+    """
+    One enrolled key, whatever certificate it comes in; the attributes are those of a certificate's record.
+
+    Attributes:
+        pin: SHA-256 of the key (SPKI), 64 lower-case hexadecimal digits.
+    """
+
+    pin: str
+    client: str
+    subject_public_key_info: bytes = field(repr=False)
+    state: ClientState
+    roles: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """
+    One opaque bearer token we issued.
+
+    Attributes:
+        digest: SHA-256 of the token, 64 lower-case hexadecimal digits; the token itself is kept nowhere.
+        client: Whose it is.
+        scopes: What it allows.
+        not_before: It counts from here; aware, UTC.
+        not_after: And up to here.
+        fingerprint: The certificate it must come with; None for a token that counts with any or none.
+        cause: As in a certificate's record.
+    """
+
+    digest: str
+    client: str
+    state: ClientState
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    fingerprint: Fingerprint | None
+    cause: str | None = None
 
 
 class ClientRegistry(Protocol):
-    """Where enrolled certificates are found."""
+    """
+    Where enrolled certificates, keys and tokens are found, each as it stands now.
+
+    Every method raises RegistryUnavailableError when there is no answer in
+    time, or one that cannot be read.
+    """
 
     async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
-        """
-        Look one certificate up, as it stands now.
+        """Look one certificate up."""
 
-        Raises:
-            RegistryUnavailableError: No answer in time, or one that cannot be read.
-        """
+    async def find_pin(self, pin: str) -> PinRecord | None:
+        """Look one key up by SHA-256 of its SPKI, in lower-case hexadecimal digits."""
+
+    async def find_token(self, digest: str) -> TokenRecord | None:
+        """Look one token up by its SHA-256, in lower-case hexadecimal digits."""
 
 
 class InMemoryClientRegistry:
     """The twin for tests."""
 
-    def __init__(self, records: Iterable[ClientRecord] = ()) -> None:
+    def __init__(
+        self,
+        records: Iterable[ClientRecord] = (),
+        *,
+        pins: Iterable[PinRecord] = (),
+        tokens: Iterable[TokenRecord] = (),
+    ) -> None:
         self._records = {record.fingerprint: record for record in records}
+        self._pins = {record.pin: record for record in pins}
+        self._tokens = {record.digest: record for record in tokens}
 
     async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
         """Look one certificate up."""
         return self._records.get(fingerprint)
+
+    async def find_pin(self, pin: str) -> PinRecord | None:
+        """Look one key up."""
+        return self._pins.get(pin)
+
+    async def find_token(self, digest: str) -> TokenRecord | None:
+        """Look one token up."""
+        return self._tokens.get(digest)
 
 
 class DynamoDbClientRegistry:
@@ -112,40 +191,51 @@ class DynamoDbClientRegistry:
         Raises:
             RegistryUnavailableError: The table gave no usable answer within the budget, or too many wait already.
         """
+        item = await self._read(fingerprint.hex)
+        return None if item is None else parse_record(item)
+
+    async def find_pin(self, pin: str) -> PinRecord | None:
+        """Look one key up, as `find` does."""
+        item = await self._read(PIN_KEY_PREFIX + pin)
+        return None if item is None else parse_pin_record(item)
+
+    async def find_token(self, digest: str) -> TokenRecord | None:
+        """Look one token up, as `find` does."""
+        item = await self._read(TOKEN_KEY_PREFIX + digest)
+        return None if item is None else parse_token_record(item)
+
+    def close(self) -> None:
+        """Let go of the threads; lookups that wait are given up."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self, key: str) -> Item | None:
         if self._pending >= MAX_PENDING_LOOKUPS:
             raise RegistryUnavailableError(f"{self._pending} lookups are waiting already")
         self._pending += 1
-        lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._get_item, fingerprint)
+        lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._get_item, key)
         lookup.add_done_callback(self._on_done)
         try:
             # Shielded: a thread that hangs cannot be ended, and must stay counted until it is.
             item = await asyncio.wait_for(asyncio.shield(lookup), self._budget_seconds)
+            if item is not None and item[RegistryAttribute.FINGERPRINT]["S"] != key:
+                raise RegistryUnavailableError("the record is of something else than was asked for")
         except TimeoutError:
             raise RegistryUnavailableError(f"no answer in {self._budget_seconds} seconds") from None
         except ClientError as error:
             raise RegistryUnavailableError(str(error.response.get("Error", {}).get("Code", "refused"))) from error
         except (BotoCoreError, *_NO_ANSWER_OF_DYNAMODB) as error:
             raise RegistryUnavailableError(type(error).__name__) from error
-        if item is None:
-            return None
-        record = parse_record(item)
-        if record.fingerprint != fingerprint:
-            raise RegistryUnavailableError("the record is another certificate's")
-        return record
+        return item
 
-    def close(self) -> None:
-        """Let go of the threads; lookups that wait are given up."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _on_done(self, lookup: asyncio.Future[Mapping[str, AttributeValueTypeDef] | None]) -> None:
+    def _on_done(self, lookup: asyncio.Future[Item | None]) -> None:
         self._pending -= 1
         if not lookup.cancelled():
             lookup.exception()  # Seen here, for the case that nobody waits any more.
 
-    def _get_item(self, fingerprint: Fingerprint) -> Mapping[str, AttributeValueTypeDef] | None:
+    def _get_item(self, key: str) -> Item | None:
         answer = self._client.get_item(
             TableName=self._table,
-            Key={RegistryAttribute.FINGERPRINT: {"S": fingerprint.hex}},
+            Key={RegistryAttribute.FINGERPRINT: {"S": key}},
             ConsistentRead=True,
         )
         return answer.get("Item")
@@ -164,30 +254,87 @@ def open_client_registry(table: str, *, session: boto3.Session) -> DynamoDbClien
     return DynamoDbClientRegistry(client, table)
 
 
-def parse_record(item: Mapping[str, AttributeValueTypeDef]) -> ClientRecord:
+def parse_record(item: Item) -> ClientRecord:
     """
-    Read a table item.
+    Read a certificate's item.
 
     Raises:
         RegistryUnavailableError: It lacks something or holds what it must not; nobody is let in on a guess.
     """
-    try:
+    with _readable():
         return ClientRecord(
             fingerprint=Fingerprint(item[RegistryAttribute.FINGERPRINT]["S"]),
             client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
             subject_public_key_info=bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"]),
             state=ClientState(item[RegistryAttribute.STATE]["S"]),
-            roles=tuple(role["S"] for role in item[RegistryAttribute.ROLES]["L"]),
+            roles=_parse_names(item[RegistryAttribute.ROLES]),
             not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
             not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
         )
-    except (KeyError, ValueError, TypeError, OverflowError, FingerprintError) as error:
+
+
+def parse_pin_record(item: Item) -> PinRecord:
+    """
+    Read a key's item.
+
+    Raises:
+        RegistryUnavailableError: As for a certificate's.
+    """
+    with _readable():
+        return PinRecord(
+            pin=_parse_digest(item, PIN_KEY_PREFIX),
+            client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
+            subject_public_key_info=bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"]),
+            state=ClientState(item[RegistryAttribute.STATE]["S"]),
+            roles=_parse_names(item[RegistryAttribute.ROLES]),
+            not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
+            not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+        )
+
+
+def parse_token_record(item: Item) -> TokenRecord:
+    """
+    Read a token's item.
+
+    Raises:
+        RegistryUnavailableError: As for a certificate's.
+    """
+    with _readable():
+        bound = item.get(RegistryAttribute.BOUND_TO)
+        return TokenRecord(
+            digest=_parse_digest(item, TOKEN_KEY_PREFIX),
+            client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
+            state=ClientState(item[RegistryAttribute.STATE]["S"]),
+            roles=_parse_names(item[RegistryAttribute.ROLES]),
+            scopes=_parse_names(item[RegistryAttribute.SCOPES]),
+            not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
+            not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+            fingerprint=None if bound is None else Fingerprint(bound["S"]),
+        )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, FingerprintError) as error:
         raise RegistryUnavailableError("the record cannot be read") from error
+
+
+def _parse_digest(item: Item, prefix: str) -> str:
+    prefixed = item[RegistryAttribute.FINGERPRINT]["S"]
+    if not prefixed.startswith(prefix):
+        raise ValueError("an item of another kind")
+    return Fingerprint(prefixed.removeprefix(prefix)).hex
+
+
+def _parse_names(value: AttributeValueTypeDef) -> tuple[str, ...]:
+    return tuple(_parse_name(name["S"]) for name in value["L"])
 
 
 def _parse_name(text: str) -> str:
     if not text:
-        raise ValueError("a client has a name")
+        raise ValueError("a name expected")
     return text
 
 

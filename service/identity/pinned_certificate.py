@@ -63,4 +63,4 @@ def _judge_dates(record: ClientRecord, at: datetime) -> Verdict:
         return Refused(Reason.NOT_YET_VALID)
     if at > record.not_after:
         return Refused(Reason.EXPIRED)
-    return Client(record.client, record.roles)
+    return Client(record.client, record.roles, cause=record.cause)

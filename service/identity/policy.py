@@ -128,6 +128,7 @@ def _join(first: Client, second: Client) -> Verdict:
         tuple(dict.fromkeys(first.roles + second.roles)),
         scopes=tuple(dict.fromkeys(first.scopes + second.scopes)),
         is_named_by_registry=first.is_named_by_registry or second.is_named_by_registry,
+        cause=first.cause or second.cause,
     )
 
 

@@ -45,12 +45,14 @@ class Client:
         roles: In the registry's order.
         scopes: What its token allows, in the token's order.
         is_named_by_registry: Whether the name is one of ours; a token's issuer may use names of its own.
+        cause: What the audit should say beside it, such as an answer of the registry used past its age.
     """
 
     name: str
     roles: tuple[str, ...]
     scopes: tuple[str, ...] = ()
     is_named_by_registry: bool = True
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def test_a_record_of_another_certificate_lets_nobody_in(session: boto3.Session) 
     with answering(json.dumps({"Item": item}).encode()) as url:
         registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url), "clients")
 
-        with pytest.raises(RegistryUnavailableError, match="another certificate's"):
+        with pytest.raises(RegistryUnavailableError, match="something else"):
             asyncio.run(registry.find(Fingerprint("cd" * 32)))
         registry.close()
 

@@ -88,7 +88,7 @@ def test_a_leaf_we_cannot_read_was_never_enrolled_either() -> None:
     assert verdict(RECORD, b"\x30\x03\x02\x01\x01") == Refused(Reason.UNKNOWN_CERTIFICATE)
 
 
-class BrokenRegistry:
+class BrokenRegistry(InMemoryClientRegistry):
     """A registry that fails."""
 
     async def find(self, _fingerprint: Fingerprint) -> ClientRecord | None:
