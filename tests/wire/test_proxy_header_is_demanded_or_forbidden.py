@@ -11,6 +11,7 @@ import pytest
 from tests.certificates import HOST_NAME, client
 from tests.wire.stage import PROXY, Aws, Service, ask, client_context, connection, read_to_end
 
+V2 = b"\r\n\r\n\x00\r\nQUIT\n"
 ENDED_IN_THE_HANDSHAKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """How Python says it; before 3.11.4 it takes every end for an orderly one."""
 
@@ -72,14 +73,35 @@ def test_where_it_is_forbidden_the_socket_s_own_address_counts(aws: Aws, direct_
     assert (answer.document["address"], answer.document["port"]) == ("127.0.0.1", port)
 
 
+def test_version_2_is_taken_as_well_as_version_1(aws: Aws, service: Service) -> None:
+    """A Network Load Balancer sends it; the address in it is the one the answer shows."""
+    partner = client()
+    aws.enroll(partner, "behind-nlb")
+    header = V2 + b"\x21\x11\x00\x0c" + bytes([192, 0, 2, 9, 203, 0, 113, 9, 0xC9, 0x3A, 1, 187])
+
+    answer = ask(service, partner, proxy=header)
+
+    assert (answer.document["address"], answer.document["port"]) == ("192.0.2.9", 51514)
+
+
+def test_a_local_command_counts_for_the_balancer_itself(aws: Aws, service: Service) -> None:
+    partner = client()
+    aws.enroll(partner, "balancer")
+
+    answer = ask(service, partner, proxy=V2 + b"\x20\x00\x00\x00")
+
+    assert answer.document["address"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("header", [PROXY, V2 + b"\x21\x11\x00\x0c" + bytes(12)], ids=["version 1", "version 2"])
 @pytest.mark.parametrize("size", [1, 2, 7, 40, 100_000], ids=lambda size: f"{size} bytes at a time")
-def test_header_and_client_hello_may_come_in_any_fragments(service: Service, size: int) -> None:
+def test_header_and_client_hello_may_come_in_any_fragments(service: Service, size: int, header: bytes) -> None:
     """Byte by byte, or glued together in one segment: the handshake goes on."""
     side, incoming, outgoing = hello(service.trust)
 
     with socket.create_connection(service.address, timeout=5) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for fragment in fragments(PROXY + outgoing.read(), size):
+        for fragment in fragments(header + outgoing.read(), size):
             plain.sendall(fragment)
         while not side.version() or side.cipher() is None:
             incoming.write(plain.recv(65536))
@@ -93,8 +115,8 @@ def test_header_and_client_hello_may_come_in_any_fragments(service: Service, siz
 
 @pytest.mark.parametrize(
     "opening",
-    [b"GET / HTTP/1.1\r\n\r\n", b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c", b"PROXY TCP4 " + b"1" * 200, b"\x00" * 64],
-    ids=["plain HTTP", "version 2", "a line without end", "nothing sensible"],
+    [b"GET / HTTP/1.1\r\n\r\n", V2 + b"\x21\x12\x00\x0c", b"PROXY TCP4 " + b"1" * 200, b"\x00" * 64],
+    ids=["plain HTTP", "version 2 of UDP", "a line without end", "nothing sensible"],
 )
 def test_anything_else_is_closed_without_a_word(service: Service, opening: bytes) -> None:
     with socket.create_connection(service.address, timeout=5) as plain:
@@ -108,7 +130,7 @@ def test_connecting_and_closing_is_no_news(aws: Aws, service: Service) -> None:
     partner = client()
     aws.enroll(partner, "acme")
     ports = []
-    for opening in (b"", PROXY):
+    for opening in (b"", PROXY, V2 + b"\x20\x00\x00\x00"):
         with socket.create_connection(service.address, timeout=5) as plain:
             plain.sendall(opening)
             ports.append(plain.getsockname()[1])
