@@ -181,7 +181,7 @@ class _Stage:
     @contextlib.contextmanager
     def service(self) -> Iterator[_Service]:
         """Run the service as a task runs it, one worker, its lines to a file."""
-        from service.contract import ProxyProtocol, Variable  # noqa: PLC0415
+        from service.contract import OPENSSL_CONF_FILE, OPENSSL_CONF_VARIABLE, ProxyProtocol, Variable  # noqa: PLC0415
 
         environment = self._environment
         variables = {
@@ -190,6 +190,7 @@ class _Stage:
             "AWS_REGION": environment.region,
             "AWS_ENDPOINT_URL": self._cloud.endpoint_url,
             "PATH": os.defpath,
+            OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
             Variable.ENVIRONMENT_NAME: environment.name,
             Variable.HOST_NAME: environment.ingress.host_name,
             Variable.CERTIFICATE_BUCKET: self._bucket,

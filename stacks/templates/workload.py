@@ -40,6 +40,8 @@ from service.contract import (
     CONTAINER_NAME,
     CONTAINER_USER,
     HEALTH_PORT,
+    OPENSSL_CONF_FILE,
+    OPENSSL_CONF_VARIABLE,
     TRAFFIC_PORT,
     ProxyProtocol,
     Variable,
@@ -138,6 +140,7 @@ def _variables(template: Template, environment: Environment) -> list[Environment
         Variable.IDLE_TIMEOUT_SECONDS: str(environment.ingress.service_idle_timeout_seconds),
         Variable.LAME_DUCK_SECONDS: str(environment.service.lame_duck_seconds),
         Variable.DRAIN_SECONDS: str(environment.service.drain_seconds),
+        OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
         "AWS_REGION": environment.region,
         # Instances keep containers from the metadata; the client library must not wait for it.
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.contract import CONTAINER_USER, HEALTH_PORT, TRAFFIC_PORT
+from service.contract import CONTAINER_USER, HEALTH_PORT, OPENSSL_CONF_FILE, OPENSSL_CONF_VARIABLE, TRAFFIC_PORT
 
 SERVICE = Path(__file__).parents[2] / "service"
 
@@ -21,6 +21,13 @@ def test_it_runs_as_the_user_of_the_contract() -> None:
 
 def test_it_shows_the_ports_of_the_contract() -> None:
     assert instructions("EXPOSE") == [f"{TRAFFIC_PORT} {HEALTH_PORT}"]
+
+
+def test_it_names_the_settings_of_openssl() -> None:
+    """From its own working directory, where they are copied to."""
+    assert instructions("ENV") == [f"{OPENSSL_CONF_VARIABLE}={OPENSSL_CONF_FILE}"]
+    assert instructions("WORKDIR")[-1] == "/app"
+    assert (SERVICE.parent / OPENSSL_CONF_FILE).is_file()
 
 
 def test_its_base_is_for_the_builder_to_name() -> None:

@@ -33,6 +33,8 @@ from service.boot.server_identity import Manifest
 from service.contract import (
     CHAIN_KEY,
     MANIFEST_KEY,
+    OPENSSL_CONF_FILE,
+    OPENSSL_CONF_VARIABLE,
     PRIVATE_KEY_KEY,
     ClientState,
     RegistryAttribute,
@@ -130,6 +132,7 @@ def variables(aws: Aws, bucket: str, **changed: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": aws.url,
         "AWS_REGION": REGION,
         "PATH": os.defpath,
+        OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
         Variable.ENVIRONMENT_NAME: "test",
         Variable.HOST_NAME: HOST_NAME,
         Variable.CERTIFICATE_BUCKET: bucket,
