@@ -8,6 +8,8 @@ peer did wrong is mostly not here at all: a refusal is an answer.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class ServiceError(Exception):
     """
@@ -37,10 +39,32 @@ class SettingsError(_FaultsError):
     hint = "correct the variables named above in the task definition, then start again"
 
 
-class PolicyError(_FaultsError):
-    """The policy does not say what a request must pass."""
+@dataclass(frozen=True, slots=True)
+class PolicyFault:
+    """
+    One thing to mend in a policy; an environment file's faults read the same.
 
-    subject = "the policy is not usable"
+    Attributes:
+        place: Keys and indices from the root, `("routes", "0", "path")`; empty for the whole.
+    """
+
+    place: tuple[str, ...]
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        """Render the fault as one line."""
+        dotted = "".join(f"[{name}]" if name.isdecimal() else f".{name}" for name in self.place).removeprefix(".")
+        sentence = f"expected {self.expected}, found {self.found}"
+        return f"{dotted}: {sentence}" if dotted else sentence
+
+
+class PolicyError(ServiceError):
+    """The policy does not say what a request must pass; every fault is listed."""
+
+    def __init__(self, faults: tuple[PolicyFault, ...]) -> None:
+        self.faults = faults
+        super().__init__(f"the policy is not usable: {'; '.join(map(str, faults))}")
 
 
 class CertificateError(ServiceError):
@@ -172,3 +196,36 @@ class HandshakeFailedError(ServiceError):
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = reasons
         super().__init__(f"TLS handshake failed: {', '.join(reasons) or 'the connection ended'}")
+
+
+class BodyTooLargeError(ServiceError):
+    """A request's body is longer than whoever must read it in whole allows."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        super().__init__(f"the body is longer than {max_bytes} bytes")
+
+
+class PeerGoneError(ServiceError):
+    """The peer left before its request was whole, or before its answer was: there is nobody to tell."""
+
+    def __init__(self) -> None:
+        super().__init__("the peer went away")
+
+
+class ApplicationError(ServiceError):
+    """The application behind the gate cannot be loaded, or says that it cannot start."""
+
+    hint = "correct MTLS_APPLICATION, or the application in the image it names, then start again"
+
+    def __init__(self, *, reference: str, cause: str) -> None:
+        self.reference, self.cause = reference, cause
+        super().__init__(f"the application {reference} does not start: {cause}")
+
+
+class UpstreamError(ServiceError):
+    """The upstream broke off in the middle of an answer, whose rest nobody can invent."""
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"the upstream's answer broke off: {cause}")

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from service.contract import HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, TokenBinding, Variable
 from service.errors import PolicyError, SettingsError
-from service.identity.policy import DEFAULT_POLICY, Policy, parse_policy
+from service.identity.policy import DEFAULT_POLICY, Policy, find_token_faults, parse_policy
 
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """Where AWS puts the region; the first that is set wins."""
@@ -39,11 +39,19 @@ _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _DIGITS: Final = re.compile(r"[0-9]{1,13}")
 _APPLICATION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _UPSTREAM: Final = re.compile(r"http://([a-z0-9.-]{1,253}|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?")
-_ISSUER: Final = re.compile(r"[!-~]{1,512}")
-_KEY_SET: Final = re.compile(
+ISSUER: Final = re.compile(r"[!-~]{1,512}")
+"""What `iss` and `aud` may be; environment files are held to the same."""
+KEY_SET: Final = re.compile(
     r"tokens/[!-~]{1,200}|https://[!-~]{1,500}|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?/[!-~]*"
 )
 
+_TOKEN_VARIABLES: Final = (
+    Variable.TOKEN_ISSUER,
+    Variable.TOKEN_AUDIENCE,
+    Variable.TOKEN_KEY_SET,
+    Variable.TOKEN_KEY_SET_SECONDS,
+    Variable.TOKEN_BINDING,
+)
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -97,11 +105,13 @@ class TokenIssuer:
         issuer: What `iss` must be, character for character.
         audience: What `aud` must hold.
         key_set: The issuer's public keys (JWKS): an object of the bucket below `tokens/`, or an https URL.
+        key_set_seconds: How often the keys are fetched anew; a token with an unknown key asks for it earlier.
     """
 
     issuer: str
     audience: str
     key_set: str
+    key_set_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +214,7 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
     )
     reader.find_unknown()
     reader.faults += _contradictions(settings)
+    reader.check_token_settings(settings.policy)
     if reader.faults:
         raise SettingsError(tuple(reader.faults))
     return settings
@@ -290,14 +301,20 @@ class _Reader:
             self.faults += [f"{Variable.POLICY}: {fault}" for fault in error.faults]
             return DEFAULT_POLICY
 
+    def check_token_settings(self, policy: Policy) -> None:
+        if any(fault.startswith(Variable.POLICY) for fault in self.faults):
+            return  # Nobody knows what it was to demand.
+        given = any(self._variables.get(name) for name in _TOKEN_VARIABLES)
+        self.faults += [f"{Variable.POLICY}: {fault}" for fault in find_token_faults(policy, settings_given=given)]
+
     def token_issuer(self) -> TokenIssuer | None:
-        names = (Variable.TOKEN_ISSUER, Variable.TOKEN_AUDIENCE, Variable.TOKEN_KEY_SET)
-        if not any(self._variables.get(name) for name in names):
+        if not any(self._variables.get(name) for name in _TOKEN_VARIABLES if name is not Variable.TOKEN_BINDING):
             return None
         return TokenIssuer(
-            issuer=self.text(Variable.TOKEN_ISSUER, _ISSUER, "what the tokens' `iss` says"),
-            audience=self.text(Variable.TOKEN_AUDIENCE, _ISSUER, "what the tokens' `aud` says"),
-            key_set=self.text(Variable.TOKEN_KEY_SET, _KEY_SET, "an object like tokens/keys.json or an https URL"),
+            issuer=self.text(Variable.TOKEN_ISSUER, ISSUER, "what the tokens' `iss` says"),
+            audience=self.text(Variable.TOKEN_AUDIENCE, ISSUER, "what the tokens' `aud` says"),
+            key_set=self.text(Variable.TOKEN_KEY_SET, KEY_SET, "an object like tokens/keys.json or an https URL"),
+            key_set_seconds=self.integer(Variable.TOKEN_KEY_SET_SECONDS, 300, 1, 86_400),
         )
 
     def address(self) -> str:

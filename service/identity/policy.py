@@ -4,21 +4,35 @@ Which strategies a request must pass, by route, and the algebra that joins them 
 A policy is configuration: `all_of` and `any_of` over the names of strategies,
 nested as deep as anybody can read, for each route. What is empty refuses, and
 a path without a route is refused: nothing is open that nobody opened.
+
+Every requirement is the same as a list of alternatives, each a set of
+strategies that must all pass (its disjunctive normal form). With a handful of
+strategies there are few, so they are worked out when the policy is read: a
+request is let in by the first alternative that holds, and neither the order
+of members nor the nesting can change whether one does.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, assert_never
+from itertools import product
+from typing import Final
+from urllib.parse import unquote
 
-from service.errors import PolicyError
+from service.errors import PolicyError, PolicyFault
 from service.identity.verdict import Client, Reason, Refused, Verdict
 
 MAX_DEPTH: Final = 8
 """Nested deeper than this nobody reads it right."""
+MAX_TEXT: Final = 32 * 1024
+"""Characters of a policy; ECS takes 64 KiB of a whole task definition (ECS service quotas)."""
+MAX_ODD_PATH: Final = 2048
+"""A path that can be read in several ways is read in all of them up to this length, and refused beyond."""
 
 
 class Strategy(StrEnum):
@@ -28,9 +42,13 @@ class Strategy(StrEnum):
     BEARER_TOKEN = "bearer_token"
 
 
+NOT_THERE_YET: Final = ("certificate_chain", "message_signature", "saml_assertion")
+"""Strategies that are promised; a policy may not name them before they are there."""
+
+
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Passed when every member is; the first that refuses gives the reason. Empty: refused."""
+    """Passed when every member is. Empty: refused."""
 
     members: tuple[Requirement, ...]
 
@@ -43,6 +61,8 @@ class AnyOf:
 
 
 Requirement = Strategy | AllOf | AnyOf
+Alternative = tuple[Strategy, ...]
+"""Strategies that must all pass, in the order they are asked; never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +73,21 @@ class Route:
     Attributes:
         path: `/` or like `/records`, which covers `/records` and all below it, not `/recordsX`.
         roles: The client must have one of these; empty demands none.
+        alternatives: The requirement as a list of ways to pass it; none refuses everybody.
     """
 
     path: str
-    requirement: Requirement
+    requirement: AllOf | AnyOf
     roles: tuple[str, ...] = ()
+    alternatives: tuple[Alternative, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work the alternatives out, once."""
+        object.__setattr__(self, "alternatives", alternatives_of(self.requirement))
 
     def covers(self, path: str) -> bool:
         """Whether a decoded path lies on this route."""
-        return self.path in {"/", path} or path.startswith(self.path + "/")
+        return _lies_below(path, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,70 +96,99 @@ class Policy:
 
     routes: tuple[Route, ...]
 
-    def route_of(self, path: str) -> Route | None:
-        """Find the most specific route of a decoded path."""
-        return next((route for route in self.routes if route.covers(path)), None)
+    def route_of(self, path: str, target: bytes = b"") -> Route | None:
+        """
+        Find the most specific route of a path; None refuses.
+
+        What is behind the gate may read an unusual path in another way than
+        we do: `/open/../admin`, `/open;x/admin`, `/ADMIN`. Where another
+        reading lies on another route, the path has none.
+
+        Args:
+            path: As it was decoded for the application.
+            target: As it was sent; tells an encoded slash from a real one.
+        """
+        exact = next((route for route in self.routes if route.covers(path)), None)
+        if len(self.routes) == 1 and exact is not None and exact.path == "/":
+            return exact
+        for reading in _readings(path, target):
+            folded = reading.lower()
+            found = next((route for route in self.routes if _lies_below(folded, route.path.lower())), None)
+            if found is not exact:
+                return None
+        return exact
 
     @property
     def strategies(self) -> frozenset[Strategy]:
         """Every strategy that any route names."""
-        return frozenset().union(*(_strategies(route.requirement) for route in self.routes))
+        return frozenset(
+            strategy for route in self.routes for alternative in route.alternatives for strategy in alternative
+        )
 
 
-DEFAULT_POLICY: Final = Policy((Route("/", AllOf((Strategy.PINNED_CERTIFICATE,))),))
-"""An enrolled certificate, everywhere."""
+# -- deciding ------------------------------------------------------------------
 
 
-async def decide(requirement: Requirement, ask: Callable[[Strategy], Awaitable[Verdict]]) -> Verdict:
-    """Ask the strategies that a requirement needs, in its order, and join what they say."""
-    match requirement:
-        case Strategy():
-            return await ask(requirement)
-        case AllOf():
-            return await _decide_all(requirement, ask)
-        case AnyOf():
-            return await _decide_any(requirement, ask)
-        case _:
-            assert_never(requirement)
+async def decide(route: Route, ask: Callable[[Strategy], Awaitable[Verdict]]) -> Verdict:
+    """
+    Ask the strategies that a route needs, each at most once, and join what they say.
+
+    The first alternative that holds names the client. If none does, the
+    reason is that of the one worth telling most: our own fault before all;
+    then what was shown and is wrong before what was not shown; then the one
+    that got furthest; then the one that stands first.
+    """
+    verdicts: dict[Strategy, Verdict] = {}
+    nearest, distance = Refused(Reason.NOT_PERMITTED), (3, 0)
+    for alternative in route.alternatives:
+        joined, passed = await _decide_one(alternative, verdicts, ask)
+        if isinstance(joined, Client):
+            if not route.roles or not set(route.roles).isdisjoint(joined.roles):
+                return joined
+            joined = Refused(Reason.NOT_PERMITTED, f"the role {' or '.join(route.roles)} is demanded")
+        if (_rank(joined), -passed) < distance:
+            nearest, distance = joined, (_rank(joined), -passed)
+    return nearest
 
 
-async def _decide_all(requirement: AllOf, ask: Callable[[Strategy], Awaitable[Verdict]]) -> Verdict:
-    joined: Verdict = Refused(Reason.NOT_PERMITTED)
-    for position, member in enumerate(requirement.members):
-        verdict = await decide(member, ask)
+async def _decide_one(
+    alternative: Alternative, verdicts: dict[Strategy, Verdict], ask: Callable[[Strategy], Awaitable[Verdict]]
+) -> tuple[Verdict, int]:
+    """Join one alternative's verdicts; says too how many strategies passed."""
+    joined: Client | None = None
+    for passed, strategy in enumerate(alternative):
+        verdict = verdicts.get(strategy)
+        if verdict is None:
+            verdict = verdicts[strategy] = await ask(strategy)
         if isinstance(verdict, Refused):
-            return verdict
-        joined = _join(joined, verdict) if position and isinstance(joined, Client) else verdict
-        if isinstance(joined, Refused):
-            return joined
-    return joined
+            return verdict, passed
+        if joined is None:
+            joined = verdict
+        elif joined.is_named_by_registry and verdict.is_named_by_registry and joined.name != verdict.name:
+            return _contradiction(alternative), passed
+        else:
+            joined = _join(joined, verdict)
+    return joined or Refused(Reason.NOT_PERMITTED), len(alternative)
 
 
-async def _decide_any(requirement: AnyOf, ask: Callable[[Strategy], Awaitable[Verdict]]) -> Verdict:
-    refusals: list[Refused] = []
-    for member in requirement.members:
-        verdict = await decide(member, ask)
-        if isinstance(verdict, Client):
-            return verdict
-        refusals.append(verdict)
-    return min(refusals, key=_distance, default=Refused(Reason.NOT_PERMITTED))
-
-
-def _join(first: Client, second: Client) -> Verdict:
-    """Two strategies speak of one client; the first names it, rights are what both together say."""
-    if second.is_named_by_registry and first.is_named_by_registry and first.name != second.name:
-        return Refused(Reason.TOKEN_NOT_BOUND)
+def _join(first: Client, second: Client) -> Client:
+    """Two strategies speak of one client: the registry's name before an issuer's, the rights of both."""
+    named = second if second.is_named_by_registry and not first.is_named_by_registry else first
     return Client(
-        first.name,
+        named.name,
         tuple(dict.fromkeys(first.roles + second.roles)),
         scopes=tuple(dict.fromkeys(first.scopes + second.scopes)),
-        is_named_by_registry=first.is_named_by_registry or second.is_named_by_registry,
+        is_named_by_registry=named.is_named_by_registry,
         cause=first.cause or second.cause,
     )
 
 
-def _distance(refused: Refused) -> int:
-    """How far the refused one was from being let in: our own fault first, what was not even shown last."""
+def _contradiction(alternative: Alternative) -> Refused:
+    reason = Reason.TOKEN_NOT_BOUND if Strategy.BEARER_TOKEN in alternative else Reason.NOT_PERMITTED
+    return Refused(reason, f"{' and '.join(alternative)} name different clients")
+
+
+def _rank(refused: Refused) -> int:
     if refused.reason is Reason.REGISTRY_UNAVAILABLE:
         return 0
     return 2 if refused.reason in _MISSING else 1
@@ -144,6 +199,76 @@ _MISSING: Final = frozenset(
 )
 
 
+def alternatives_of(requirement: Requirement) -> tuple[Alternative, ...]:
+    """List the ways to pass a requirement, in its order; sets of the same strategies once."""
+    if isinstance(requirement, Strategy):
+        return ((requirement,),)
+    ways = [alternatives_of(member) for member in requirement.members]
+    if isinstance(requirement, AnyOf):
+        return _distinct(way for each in ways for way in each)
+    if not ways:
+        return ()
+    joined = ways[0]
+    for each in ways[1:]:  # step by step, so that there are never more than sets of strategies
+        joined = _distinct(first + second for first, second in product(joined, each))
+    return joined
+
+
+def _distinct(ways: Iterable[Alternative]) -> tuple[Alternative, ...]:
+    seen: dict[frozenset[Strategy], Alternative] = {}
+    for way in ways:
+        seen.setdefault(frozenset(way), tuple(dict.fromkeys(way)))
+    return tuple(seen.values())
+
+
+# -- the ways to read a path -----------------------------------------------------
+
+_ODD: Final = re.compile(r"[\\;%\x00-\x1f\x7f]|//|/\.")
+_ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
+_PARAMETERS: Final = re.compile(r";[^/]*")
+
+
+def _lies_below(path: str, route: str) -> bool:
+    return route in {"/", path} or path.startswith(route + "/")
+
+
+def _readings(path: str, target: bytes) -> Iterator[str]:
+    """Give every way we know of that somebody reads this path; the whole of it is `/` for one too long to try."""
+    yield path
+    raw = target.partition(b"?")[0].decode("latin-1")
+    has_encoded_slash = _ENCODED_SLASH.search(raw) is not None
+    if not has_encoded_slash and not _ODD.search(path):
+        return
+    if len(path) > MAX_ODD_PATH:
+        yield from ("/", "\N{REPLACEMENT CHARACTER}")  # on no route but the whole, and on none at all
+        return
+    texts = {path, unquote(path)}
+    if has_encoded_slash:
+        texts |= {raw, unquote(_ENCODED_SLASH.sub("%252F", raw))}
+    texts |= {text.replace("\\", "/") for text in texts}
+    texts |= {_PARAMETERS.sub("", text) for text in texts}
+    texts |= {text.partition("\0")[0] for text in texts}
+    for text in texts:
+        segments = text.split("/")[1:]
+        yield text
+        yield _resolved(segments)
+        yield _resolved([segment for segment in segments if segment])
+
+
+def _resolved(segments: Sequence[str]) -> str:
+    """Take dot segments out (RFC 3986, section 5.2.4)."""
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    return "/" + "/".join(kept)
+
+
+# -- reading and writing -----------------------------------------------------------
+
+
 def parse_policy(text: str) -> Policy:
     """
     Read a policy from JSON: `{"routes": [{"path": "/", "all_of": ["pinned_certificate"], "roles": []}]}`.
@@ -151,88 +276,214 @@ def parse_policy(text: str) -> Policy:
     Raises:
         PolicyError: With every fault.
     """
+    expected = "JSON with a list `routes`"
+    if len(text) > MAX_TEXT:
+        raise PolicyError((PolicyFault((), f"{expected}, of at most {MAX_TEXT} characters", f"{len(text)}"),))
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
-        raise PolicyError(("it is not JSON",)) from None
-    return read_policy(document)
+        raise PolicyError((PolicyFault((), expected, "something else"),)) from None
+    if not isinstance(document, Mapping) or set(document) != {"routes"}:
+        raise PolicyError((PolicyFault((), expected, "something else"),))
+    return read_policy(document["routes"])
 
 
-def read_policy(document: object) -> Policy:
+def render_policy(policy: Policy) -> str:
+    """Write a policy as `parse_policy` reads it; the same policy gives the same bytes."""
+    routes = [
+        {"path": route.path, **_rendered(route.requirement), **({"roles": list(route.roles)} if route.roles else {})}
+        for route in policy.routes
+    ]
+    return json.dumps({"routes": routes}, separators=(",", ":"))
+
+
+def read_policy(routes: object) -> Policy:
     """
     Read a policy from the values of JSON or TOML.
 
     Raises:
         PolicyError: With every fault.
     """
-    faults: list[str] = []
-    routes = _read_routes(document, faults)
-    if faults:
-        raise PolicyError(tuple(faults))
-    return Policy(tuple(sorted(routes, key=lambda route: len(route.path), reverse=True)))
+    reader = _Reader()
+    read = reader.routes(routes)
+    if reader.faults:
+        raise PolicyError(tuple(reader.faults))
+    return Policy(tuple(sorted(read, key=lambda route: (-len(route.path), route.path))))
 
 
-def _read_routes(document: object, faults: list[str]) -> list[Route]:
-    listed = document.get("routes") if isinstance(document, Mapping) else None
-    if not isinstance(listed, list):
-        faults.append("an object with a list `routes` expected")
-        return []
-    routes = [route for number, each in enumerate(listed, 1) if (route := _read_route(each, number, faults))]
-    paths = [route.path for route in routes]
-    faults += [f"route {path} is there {paths.count(path)} times" for path in sorted({*paths}) if paths.count(path) > 1]
-    return routes
+def find_token_faults(policy: Policy, *, settings_given: bool) -> tuple[PolicyFault, ...]:
+    """Tell whether settings of bearer tokens stand there for nothing."""
+    if settings_given and Strategy.BEARER_TOKEN not in policy.strategies:
+        return (PolicyFault(("bearer_token",), "a route that demands bearer_token", "none: these settings do nothing"),)
+    return ()
 
 
-def _read_route(value: object, number: int, faults: list[str]) -> Route | None:
-    if not isinstance(value, Mapping):
-        faults.append(f"route {number} must be an object with `path` and `all_of` or `any_of`")
+class _Reader:
+    """Reads routes and keeps every fault, each with its place."""
+
+    def __init__(self) -> None:
+        self.faults: list[PolicyFault] = []
+
+    def routes(self, value: object) -> list[Route]:
+        if not isinstance(value, list) or not value:
+            self._fault(("routes",), "a list of routes", _shown(value))
+            return []
+        routes = [route for index, each in enumerate(value) if (route := self._route(each, ("routes", str(index))))]
+        paths = [each.get("path") if isinstance(each, Mapping) else None for each in value]
+        folded = [path.lower() if isinstance(path, str) else None for path in paths]
+        for index, path in enumerate(folded):
+            if path is not None and path in folded[:index]:
+                first = paths[folded.index(path)]
+                self._fault(("routes", str(index), "path"), f"another path than {first}", f"{paths[index]} again")
+        return routes
+
+    def _route(self, value: object, place: tuple[str, ...]) -> Route | None:
+        if not isinstance(value, Mapping):
+            self._fault(place, "a table with `path` and `all_of` or `any_of`", _shown(value))
+            return None
+        before = len(self.faults)
+        known = ("path", "roles", "all_of", "any_of")
+        for key in value:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                meant = f" (did you mean {near[0]}?)" if near else ""
+                self._fault((*place, str(key)), f"one of {', '.join(known)}", f"an unknown key{meant}")
+        path = self._path(value.get("path"), (*place, "path"))
+        roles = self._roles(value.get("roles", []), (*place, "roles"))
+        joined = {key: value[key] for key in ("all_of", "any_of") if key in value}
+        requirement = self._joined(joined, place, depth=1)
+        if len(self.faults) > before or requirement is None:
+            return None
+        return Route(path, requirement, roles)
+
+    def _path(self, value: object, place: tuple[str, ...]) -> str:
+        if isinstance(value, str) and (value == "/" or _PATH.fullmatch(value)) and _is_plain(value):
+            return value
+        expected = "/ or a path like /records, as it reads decoded and without a slash at its end"
+        self._fault(place, expected, _shown(value))
+        return "/"
+
+    def _roles(self, value: object, place: tuple[str, ...]) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            self._fault(place, "a list of roles", _shown(value))
+            return ()
+        for index, role in enumerate(value):
+            if not isinstance(role, str) or not _ROLE.fullmatch(role):
+                self._fault((*place, str(index)), "a role of a-z, 0-9 and : . _ -", _shown(role))
+            elif role in value[:index]:
+                self._fault((*place, str(index)), "each role once", f"{_shown(role)} again")
+        return tuple(str(role) for role in value)
+
+    def _joined(self, value: Mapping[object, object], place: tuple[str, ...], *, depth: int) -> AllOf | AnyOf | None:
+        if depth > MAX_DEPTH:
+            self._fault(place, f"at most {MAX_DEPTH} lists in one another", "more")
+            return None
+        if len(value) != 1 or not {"all_of", "any_of"} & set(value):
+            found = " and ".join(sorted(str(key) for key in value)) or "neither"
+            self._fault(place, "either `all_of` or `any_of`", found)
+            return None
+        ((key, listed),) = value.items()
+        place = (*place, str(key))
+        if not isinstance(listed, list):
+            self._fault(place, "a list of strategies", _shown(listed))
+            return None
+        if depth > 1 and not listed:
+            self._fault(place, "a strategy, for an empty list always refuses", "none")
+        before = len(self.faults)
+        read = [self._requirement(each, (*place, str(index)), depth=depth + 1) for index, each in enumerate(listed)]
+        members = tuple(member for member in read if member is not None)
+        joined = AllOf(members) if key == "all_of" else AnyOf(members)
+        if len(self.faults) == before:
+            self._check_members(joined, place)
+        return joined
+
+    def _requirement(self, value: object, place: tuple[str, ...], *, depth: int) -> Requirement | None:
+        if isinstance(value, Mapping):
+            return self._joined(value, place, depth=depth)
+        if isinstance(value, str) and value in tuple(Strategy):
+            return Strategy(value)
+        if isinstance(value, str) and value in NOT_THERE_YET:
+            self._fault(place, f"a strategy ({', '.join(Strategy)})", f"{_shown(value)}, which is not there yet")
+            return None
+        near = difflib.get_close_matches(value, tuple(Strategy), n=1) if isinstance(value, str) else []
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        self._fault(place, f"a strategy ({', '.join(Strategy)})", f"{_shown(value)}{meant}")
         return None
-    path, roles = value.get("path"), value.get("roles", [])
-    before = len(faults)
-    if not isinstance(path, str) or not _is_path(path):
-        faults.append(f"route {number}: `path` must be / or like /records, no slash at its end, found {path!r}")
-    if not isinstance(roles, list) or not all(isinstance(role, str) and role for role in roles):
-        faults.append(f"route {number}: `roles` must be a list of names, found {roles!r}")
-    faults += [
-        f"route {number}: `{key}` is unknown" for key in value if key not in {"path", "roles", "all_of", "any_of"}
-    ]
-    requirement = _read_joined({key: value[key] for key in ("all_of", "any_of") if key in value}, number, faults, 1)
-    if len(faults) > before or requirement is None:
-        return None
-    return Route(str(path), requirement, tuple(roles))
+
+    def _check_members(self, joined: AllOf | AnyOf, place: tuple[str, ...]) -> None:
+        """Note every member that another one makes pointless: taken away, the same requests would pass."""
+        is_all = isinstance(joined, AllOf)
+        pointless: set[int] = set()
+        for index, member in enumerate(joined.members):
+            for other_index, other in enumerate(joined.members):
+                if index == other_index or other_index in pointless:
+                    continue
+                strict, loose = (other, member) if is_all else (member, other)
+                if not _implies(strict, loose):
+                    continue
+                pointless.add(index)
+                why = f"{_words(other)} is demanded too" if is_all else f"{_words(other)} passes alone"
+                self._fault((*place, str(index)), f"what counts beside the others: {why}", _words(member))
+                break
+
+    def _fault(self, place: tuple[str, ...], expected: str, found: str) -> None:
+        self.faults.append(PolicyFault(place, expected, found))
 
 
-def _read_requirement(value: object, number: int, faults: list[str], depth: int) -> Requirement | None:
-    if isinstance(value, Mapping):
-        return _read_joined(value, number, faults, depth)
-    if isinstance(value, str) and value in tuple(Strategy):
-        return Strategy(value)
-    faults.append(f"route {number}: {value!r} is no strategy; there are {', '.join(Strategy)}")
-    return None
+_PATH: Final = re.compile(r"(/[^/?#\x00-\x20\x7f]+)+")
+_ROLE: Final = re.compile(r"[a-z0-9:._-]{1,63}")
 
 
-def _read_joined(value: Mapping[object, object], number: int, faults: list[str], depth: int) -> Requirement | None:
-    if depth > MAX_DEPTH:
-        faults.append(f"route {number} is nested deeper than {MAX_DEPTH}")
-        return None
-    if len(value) != 1 or not {"all_of", "any_of"} & set(value):
-        faults.append(f"route {number}: exactly one of `all_of` and `any_of` expected, found {list(value) or 'none'}")
-        return None
-    ((key, listed),) = value.items()
-    if not isinstance(listed, list):
-        faults.append(f"route {number}: `{key}` must be a list")
-        return None
-    members = tuple(_read_requirement(each, number, faults, depth + 1) for each in listed)
-    whole = tuple(member for member in members if member is not None)
-    return AllOf(whole) if key == "all_of" else AnyOf(whole)
+def _is_plain(path: str) -> bool:
+    return not _ODD.search(path)
 
 
-def _is_path(path: str) -> bool:
-    segments = path.split("/")[1:]
-    return path == "/" or (path.startswith("/") and all(each not in {"", ".", ".."} for each in segments))
+def _implies(strict: Requirement, loose: Requirement) -> bool:
+    """Whether whoever passes the one passes the other."""
+    loose_ways = [set(way) for way in alternatives_of(loose)]
+    return all(any(way <= set(strict_way) for way in loose_ways) for strict_way in alternatives_of(strict))
 
 
-def _strategies(requirement: Requirement) -> frozenset[Strategy]:
-    if isinstance(requirement, Strategy):
-        return frozenset({requirement})
-    return frozenset().union(*(_strategies(member) for member in requirement.members))
+def _words(requirement: Requirement) -> str:
+    match requirement:
+        case Strategy():
+            return requirement.value
+        case AllOf():
+            return f"all of ({', '.join(map(_words, requirement.members))})"
+        case AnyOf():
+            return f"any of ({', '.join(map(_words, requirement.members))})"
+
+
+def _rendered(requirement: AllOf | AnyOf) -> dict[str, object]:
+    key = "all_of" if isinstance(requirement, AllOf) else "any_of"
+    return {
+        key: [member.value if isinstance(member, Strategy) else _rendered(member) for member in requirement.members]
+    }
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a key that stands twice: which of them holds would be up to the parser."""
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice")
+    return document
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f'"{value[:64]}"'
+        case list():
+            return f"a list of {len(value)}"
+        case Mapping():
+            return "a table"
+        case _:
+            return str(value)[:64]
+
+
+DEFAULT_POLICY: Final = Policy((Route("/", AllOf((Strategy.PINNED_CERTIFICATE,))),))
+"""An enrolled certificate, everywhere."""
