@@ -23,13 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from service.contract import MANIFEST_FORMAT, ManifestField
 from service.errors import CertificateError, ManifestError, ServerIdentityError
-from service.identity.certificate import Certificate, load_pem_chain
+from service.identity.certificate import MIN_RSA_BITS, Certificate, load_pem_chain
 
 MAX_CHAIN_CERTIFICATES: Final = 8
 """Public chains have two to four; a longer one is a bundle of something else."""
-
-MIN_RSA_BITS: Final = 2048
-"""CA/Browser Forum Baseline Requirements, section 6.1.5; NIST SP 800-57 calls less disallowed."""
 
 _CURVES: Final = ("secp256r1", "secp384r1")
 """What every partner's TLS stack verifies, and what public CAs sign."""

@@ -8,6 +8,8 @@ key, on both sides of the gate.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from typing import Final, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
@@ -24,9 +28,28 @@ from service.errors import CertificateError, FingerprintError
 MAX_CERTIFICATE_BYTES: Final = 128 * 1024
 """128 KiB: OpenSSL refuses longer handshake messages of a peer at 100 KiB; PEM is a third longer than DER."""
 
-_SEPARATORS: Final = re.compile("[\\s:\u200e\u200f\u202a-\u202e\ufeff-]")
+MIN_RSA_BITS: Final = 2048
+"""CA/Browser Forum Baseline Requirements, section 6.1.5; NIST SP 800-57 part 1, table 2, disallows less."""
+
+TAKEN_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""What TLS 1.3 has signature schemes for, beside the Brainpool curves of RFC 8734, which hardly any client offers."""
+
+MAX_FINGERPRINT_TEXT: Final = MAX_CERTIFICATE_BYTES
+"""A whole certificate may be pasted where its fingerprint is asked for."""
+
+_SEPARATORS: Final = re.compile("[\\s:\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff-]")
 """What people and Windows put between the digits: colons, blanks, dashes, invisible direction marks."""
 
+_LABELS: Final = re.compile(
+    r"(?:certificate|cert|sha-?256|sha-?1|fingerprint|thumbprint|\((?:sha-?256|sha-?1)\)|[ \t])*[ \t]*[=:]",
+    re.IGNORECASE,
+)
+"""What tools write in front, as `openssl x509 -fingerprint` does: `sha256 Fingerprint=`."""
+
+_PIN: Final = re.compile(r"(?:pin-sha256=\"?|sha256/{1,2})(?P<digest>[A-Za-z0-9+/_-]{43}=?)\"?")
+"""The pin of a public key as curl (`--pinnedpubkey`), OkHttp and RFC 7469 write it."""
+
+_BASE64_DIGEST: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 _SHA1_HEX: Final = re.compile(r"[0-9a-f]{40}")
 _PEM_BEGIN: Final = b"-----BEGIN"
@@ -68,17 +91,42 @@ class Fingerprint:
     @classmethod
     def parse(cls, text: str) -> Self:
         """
-        Read a fingerprint as people write it: any case, with colons, blanks or invisible marks.
+        Read a fingerprint as people and tools write it.
+
+        Any case, with colons, blanks or invisible marks; the output of
+        `openssl x509 -noout -fingerprint -sha256`, whole; or the certificate
+        itself in PEM.
 
         Raises:
-            FingerprintError: The text is something else; a SHA-1 is named as such.
+            FingerprintError: The text is something else; what it seems to be is said.
         """
-        digits = _SEPARATORS.sub("", text).lower()
-        if _SHA1_HEX.fullmatch(digits):
-            raise FingerprintError("40 digits are a SHA-1; ask for the SHA-256, or for the certificate itself")
+        if len(text) > MAX_FINGERPRINT_TEXT:
+            raise FingerprintError(f"{len(text)} characters are too many")
+        if "-----BEGIN" in text:
+            return cls(_fingerprint_of_pem(text))
+        digits = _SEPARATORS.sub("", _without_label(text)).lower()
         if not _SHA256_HEX.fullmatch(digits):
-            raise FingerprintError(f"64 hexadecimal digits expected, {len(digits)} characters found")
+            raise FingerprintError(_explain(text, digits))
         return cls(digits)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPublicKeyInfo:
+    """
+    A leaf's key, which is all of a certificate that a decision needs.
+
+    Attributes:
+        der: Algorithm and public key.
+        weakness: Why the key is too weak to identify anybody, or None if it is not.
+    """
+
+    der: bytes = field(repr=False)
+    weakness: str | None
+
+    @property
+    def pin(self) -> str:
+        """SHA-256 of it, 64 lower-case hexadecimal digits."""
+        return hashlib.sha256(self.der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +145,7 @@ class Certificate:
         not_before: Aware, UTC.
         not_after: Aware, UTC; valid up to and including this second.
         sha1: For people whose system shows nothing else; never a key of ours.
+        weakness: Why its key is too weak to identify anybody, or None if it is not.
     """
 
     der: bytes = field(repr=False)
@@ -111,6 +160,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     sha1: str
+    weakness: str | None
 
     def is_in_date(self, at: datetime) -> bool:
         """Whether the certificate's own validity covers the moment."""
@@ -150,6 +200,96 @@ def load_pem_chain(data: bytes) -> tuple[Certificate, ...]:
         raise CertificateError("no whole PEM block of type CERTIFICATE in it") from error
 
 
+def read_key(der: bytes) -> SubjectPublicKeyInfo:
+    """
+    Read the key of a DER certificate and nothing else: a sixth of what it costs to read the whole.
+
+    Raises:
+        CertificateError: Not a certificate, or a key of a kind nobody can verify.
+    """
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+        return SubjectPublicKeyInfo(_encode(key), weakness_of(key))
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise CertificateError("neither it nor its key can be read") from error
+
+
+def weakness_of(key: CertificatePublicKeyTypes) -> str | None:
+    """Say why a public key is too weak to identify anybody, or None if it is not; what is not listed here is."""
+    match key:
+        case rsa.RSAPublicKey():
+            return None if key.key_size >= MIN_RSA_BITS else f"RSA of {key.key_size} bits, at least {MIN_RSA_BITS}"
+        case ec.EllipticCurvePublicKey():
+            return None if isinstance(key.curve, TAKEN_CURVES) else f"{key.curve.name}; P-256, P-384 or P-521 expected"
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return None
+        case dsa.DSAPublicKey():
+            return "DSA, which TLS 1.3 does not know"
+        case _:
+            return "of a kind that cannot sign a handshake here"
+
+
+def parse_pin(text: str) -> str:
+    """
+    Read the pin of a public key: SHA-256 of its SPKI in hexadecimal or, as curl and browsers write it, `sha256//...`.
+
+    Returns:
+        64 lower-case hexadecimal digits.
+
+    Raises:
+        FingerprintError: The text is neither.
+    """
+    if match := _PIN.fullmatch(text.strip()):
+        return _unbase64(match["digest"]).hex()
+    return Fingerprint.parse(text.strip().removeprefix("pin#")).hex
+
+
+def _without_label(text: str) -> str:
+    """Leave what stands behind the label, on the line that has one if there are several."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    labelled = [line for line in lines if "fingerprint" in line.lower()]
+    line = labelled[0] if len(labelled) == 1 else text.strip()
+    match = _LABELS.match(line)
+    return line[match.end() :] if match else line
+
+
+def _explain(text: str, digits: str) -> str:
+    if _SHA1_HEX.fullmatch(digits):
+        return "40 digits are a SHA-1; ask for the SHA-256, or for the certificate itself"
+    if match := _PIN.fullmatch(text.strip()):
+        pin = _unbase64(match["digest"]).hex()
+        return f"this is the pin of a public key, not of a certificate ({pin} in hexadecimal); ask for the certificate"
+    if _BASE64_DIGEST.fullmatch(text.strip()):
+        found = _unbase64(text.strip()).hex()
+        return (
+            f"these are 32 bytes in base64, {found} in hexadecimal: a token's x5t#S256 is a certificate's fingerprint, "
+            "a pin is a key's; type it in hexadecimal if it is a certificate's"
+        )
+    return f"64 hexadecimal digits expected, {len(digits)} characters found"
+
+
+def _unbase64(text: str) -> bytes:
+    """Decode 43 characters and a filler or none, in the usual alphabet or the one for URLs."""
+    try:
+        return base64.b64decode(text.rstrip("=").translate(_TO_USUAL_ALPHABET) + "=", validate=True)
+    except binascii.Error as error:
+        raise FingerprintError("this is not base64") from error
+
+
+_TO_USUAL_ALPHABET: Final = str.maketrans("-_", "+/")
+
+
+def _fingerprint_of_pem(text: str) -> str:
+    try:
+        return parse_certificate(text.encode()).fingerprint.hex
+    except (CertificateError, UnicodeEncodeError) as error:
+        raise FingerprintError(f"it looks like a certificate, but is not one: {error}") from error
+
+
+def _encode(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def _load_der(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
@@ -160,7 +300,8 @@ def _load_der(der: bytes) -> x509.Certificate:
 def _describe(certificate: x509.Certificate) -> Certificate:
     der = certificate.public_bytes(Encoding.DER)
     try:
-        spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        key = certificate.public_key()
+        spki = _encode(key)
         return Certificate(
             der=der,
             fingerprint=Fingerprint.of_certificate(der),
@@ -174,6 +315,7 @@ def _describe(certificate: x509.Certificate) -> Certificate:
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+            weakness=weakness_of(key),
         )
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CertificateError("its key, names or dates are malformed or of an unknown kind") from error

@@ -5,6 +5,8 @@ The peer proved in the handshake that it holds the leaf's key. Here the leaf is
 looked up by its fingerprint, the key compared byte for byte with the one kept
 at enrollment, and the enrollment's own state and dates decide. Who signed the
 leaf, what it may be used for and what it says of its validity decide nothing.
+A certificate that is not enrolled may come with a key that is: such a pin
+survives renewals, and has a state and dates of its own.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from typing import assert_never
 
 from service.contract import ClientState
 from service.errors import RegistryUnavailableError
-from service.identity.certificate import Certificate
-from service.identity.client_registry import ClientRecord, ClientRegistry
+from service.identity.certificate import SubjectPublicKeyInfo
+from service.identity.client_registry import ClientRecord, ClientRegistry, PinRecord
+from service.identity.peer import Peer
 from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
 
@@ -28,39 +31,53 @@ class PinnedCertificate:
         self._registry = registry
 
     async def identify(self, presented: Presented) -> Verdict:
-        """Say which client the peer is at this moment, or why it is none; a registry that fails refuses."""
+        """
+        Say which client the peer is at this moment, or why it is none; a registry that fails refuses.
+
+        A weak key identifies nobody, enrolled or not: what it proves could be
+        proved by somebody else. A certificate that is enrolled itself is
+        decided by its own record alone, so that a pin of its key never
+        revives what was revoked.
+        """
         peer = presented.peer
         if peer.fingerprint is None:
             return Refused(Reason.NO_CERTIFICATE)
-        if peer.certificate is None:
+        key = peer.key
+        if key is None:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
+        if key.weakness is not None:
+            return Refused(Reason.WEAK_KEY)
         try:
-            record = await self._registry.find(peer.fingerprint)
+            record = await self._registry.find(peer.fingerprint) or await self._find_pin(peer, key)
         except RegistryUnavailableError as error:
             return Refused(Reason.REGISTRY_UNAVAILABLE, error.cause)
         if record is None:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
-        return judge(record, peer.certificate, at=presented.at)
+        return judge(record, key, at=presented.at)
+
+    async def _find_pin(self, peer: Peer, key: SubjectPublicKeyInfo) -> PinRecord | None:
+        # A leaf that cannot be read whole could not have been enrolled, and gets in by its key no more than by itself.
+        return await self._registry.find_pin(key.pin) if peer.certificate is not None else None
 
 
-def judge(record: ClientRecord, certificate: Certificate, *, at: datetime) -> Verdict:
-    """Decide about a certificate whose record was found (pure)."""
-    if not hmac.compare_digest(record.subject_public_key_info, certificate.subject_public_key_info):
-        return Refused(Reason.KEY_MISMATCH)
+def judge(record: ClientRecord | PinRecord, key: SubjectPublicKeyInfo, *, at: datetime) -> Verdict:
+    """Decide about a key whose record, or whose certificate's record, was found (pure)."""
+    if not hmac.compare_digest(record.subject_public_key_info, key.der):
+        return Refused(Reason.KEY_MISMATCH, record.cause)
     match record.state:
         case ClientState.REVOKED:
-            return Refused(Reason.REVOKED)
+            return Refused(Reason.REVOKED, record.cause)
         case ClientState.PENDING:
-            return Refused(Reason.PENDING)
+            return Refused(Reason.PENDING, record.cause)
         case ClientState.ACTIVE | ClientState.RETIRING:
             return _judge_dates(record, at)
         case _:
             assert_never(record.state)
 
 
-def _judge_dates(record: ClientRecord, at: datetime) -> Verdict:
+def _judge_dates(record: ClientRecord | PinRecord, at: datetime) -> Verdict:
     if at < record.not_before:
-        return Refused(Reason.NOT_YET_VALID)
+        return Refused(Reason.NOT_YET_VALID, record.cause)
     if at > record.not_after:
-        return Refused(Reason.EXPIRED)
+        return Refused(Reason.EXPIRED, record.cause)
     return Client(record.client, record.roles, cause=record.cause)

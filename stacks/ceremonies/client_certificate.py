@@ -13,33 +13,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from service.identity.certificate import Certificate
 
 EXPIRES_SOON: Final = timedelta(days=30)
 """A partner's change window and its paperwork."""
-
-_MIN_RSA_BITS: Final = 2048
-_MIN_CURVE_BITS: Final = 256
-"""NIST SP 800-57 part 1, table 2: less is below 112 and 128 bits of strength."""
-
-
-def weakness_of(certificate: Certificate) -> str | None:
-    """Say why the certificate's key is too weak to identify anybody, or None if it is not."""
-    key = x509.load_der_x509_certificate(certificate.der).public_key()
-    match key:
-        case rsa.RSAPublicKey():
-            return None if key.key_size >= _MIN_RSA_BITS else f"RSA of {key.key_size} bits, at least {_MIN_RSA_BITS}"
-        case ec.EllipticCurvePublicKey():
-            return None if key.key_size >= _MIN_CURVE_BITS else f"{key.curve.name}, at least {_MIN_CURVE_BITS} bits"
-        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
-            return None
-        case dsa.DSAPublicKey():
-            return "DSA, which TLS 1.3 does not know"
-        case _:
-            return "of a kind TLS does not know"
 
 
 def warnings_about(certificate: Certificate, *, at: datetime) -> tuple[str, ...]:
@@ -69,7 +48,7 @@ def _about_time(certificate: Certificate, at: datetime) -> Iterator[str]:
 
 def _about_renewal(certificate: Certificate, extensions: x509.Extensions) -> Iterator[str]:
     """
-    Warn of a public server certificate: it renews on its CA's schedule, and every renewal breaks the pin.
+    Warn of a public server certificate: it renews on its CA's schedule, and no renewal is enrolled.
 
     CA/Browser Forum ballot SC-081v3: 200 days since March 2026, 100 from
     March 2027, 47 from March 2029. Signed certificate timestamps stand in
@@ -79,9 +58,11 @@ def _about_renewal(certificate: Certificate, extensions: x509.Extensions) -> Ite
     is_public = _has(extensions, ExtensionOID.PRECERT_SIGNED_CERTIFICATE_TIMESTAMPS)
     is_server = "serverAuth" in certificate.extended_key_usages and certificate.issuer != certificate.subject
     if is_public or (is_server and certificate.dns_names):
+        days = (certificate.not_after - certificate.not_before).days
         yield (
-            "this is a public server certificate, or looks like one: it renews every 200 days or less and must be "
-            "enrolled anew each time; ask for a self-signed one, or one of the partner's own CA"
+            f"this is a public server certificate, or looks like one: it will renew every {days} days or sooner, and "
+            "the renewed one is not enrolled; pin the key instead (--pin-key) if it keeps its key, or ask for a "
+            "self-signed certificate"
         )
 
 

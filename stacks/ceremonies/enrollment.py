@@ -17,7 +17,7 @@ from typing import Final
 from service.contract import ClientState
 from service.identity.certificate import Certificate, Fingerprint
 from stacks.ceremonies.access import Clients
-from stacks.ceremonies.client_certificate import warnings_about, weakness_of
+from stacks.ceremonies.client_certificate import warnings_about
 from stacks.ceremonies.client_table import ClientTable, EnrolledCertificate
 from stacks.ceremonies.pasted import read_certificate
 from stacks.environment import Environment
@@ -109,9 +109,9 @@ def enroll(  # noqa: PLR0913 -- where, then what
     at = at or datetime.now(UTC)
     leaf = read_certificate(certificate)
     wanted = _record(_checked_name(client), _checked_roles(roles), leaf, at=at)
-    if weakness := weakness_of(leaf):
+    if leaf.weakness:
         raise EnrollmentRefusedError(
-            f"the certificate's key is too weak: {weakness}", hint="ask for a new P-256 or RSA 3072 key"
+            f"the certificate's key is too weak: {leaf.weakness}", hint="ask for a new P-256 or RSA 3072 key"
         )
     warnings = warnings_about(leaf, at=at)
     table = ClientTable(clients, environment)
