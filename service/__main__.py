@@ -37,6 +37,7 @@ from service.connection.session import Doorway
 from service.connection.tls import TlsConnection
 from service.connection.worker import Worker
 from service.endpoints.welcome import welcome
+from service.endpoints.whoami import Doctor
 from service.errors import AwsSettingsError, CredentialsMissingError, ServiceError
 from service.identity.client_registry import open_client_registry
 from service.identity.pinned_certificate import PinnedCertificate
@@ -82,7 +83,8 @@ def serve(settings: Settings) -> int:
     context = build_tls_context(identity)
     metrics = Metrics(audit, environment=settings.environment_name)
     guard = Guard(settings.policy, {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)})
-    gate = Gate(welcome, guard=guard, audit=audit, metrics=metrics, clock=_now)
+    doctor = Doctor(environment=settings.environment_name, per_minute=settings.whoami_per_minute)
+    gate = Gate(welcome, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=_now)
 
     doorway = Doorway(
         open_tls=functools.partial(TlsConnection, context),

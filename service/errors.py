@@ -97,6 +97,24 @@ class ServerIdentityError(_FaultsError):
     hint = "install a chain that fits with `certificates.py install`; `certificates.py status` shows what is there"
 
 
+class TlsSettingsError(_FaultsError):
+    """
+    TLS is not what was asked for: the TLS library did not take its settings, or not all of them.
+
+    Args:
+        variable: Names the library's settings file.
+        file: What it should name.
+    """
+
+    def __init__(self, faults: tuple[str, ...], *, variable: str, file: str) -> None:
+        self.subject = f"TLS is not as asked, {variable} does not hold"
+        self.hint = (
+            f"set {variable}={file}, a path from the working directory (/app in the container), and leave that file "
+            "as it was released: OpenSSL is silent about a missing file and a misspelt line"
+        )
+        super().__init__(faults)
+
+
 class ObjectRefusedError(ServiceError):
     """
     The store will not give us an object.

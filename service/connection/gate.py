@@ -8,23 +8,32 @@ for the application as `client`, beside the `request_id`.
 
 from __future__ import annotations
 
+import logging
+import os
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from typing import Final
 
 from service.audit import AuditLog, Event
 from service.contract import Metric
 from service.endpoints import whoami
 from service.endpoints.asgi import PROBLEM_JSON, Application, Message, Receive, Scope, Send, answer
-from service.endpoints.problem import headers_of, refusal, status_of
+from service.endpoints.problem import headers_of, problem, refusal, status_of
+from service.endpoints.whoami import Doctor
+from service.errors import BodyTooLargeError, PeerGoneError, ServiceError, UpstreamError
 from service.identity.peer import Peer
 from service.identity.policy import Policy, Strategy, decide
 from service.identity.presented import Authenticator, Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
 from service.metrics import Measures
+
+_log = logging.getLogger(__name__)
+
+_ID_BYTES: Final = 16
+"""128 random bits: nobody guesses another's request id, and no two are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +49,30 @@ class Guard:
     policy: Policy
     authenticators: Mapping[Strategy, Authenticator]
 
-    async def judge(self, presented: Presented, path: str) -> Verdict:
-        """Say who asks, and whether that one may ask for this path."""
-        route = self.policy.route_of(path)
+    async def judge(self, presented: Presented, path: str, *, target: bytes = b"") -> Verdict:
+        """Say who asks, and whether that one may ask for this path; `target` is how it was written, if it was."""
+        route = self.policy.route_of(path, target)
         if route is None:
             return Refused(Reason.NOT_PERMITTED)
-        verdict = await decide(route.requirement, lambda strategy: self.authenticators[strategy].identify(presented))
-        if isinstance(verdict, Client) and route.roles and not set(route.roles) & set(verdict.roles):
-            return Refused(Reason.NOT_PERMITTED)
-        return verdict
+        return await decide(route, lambda strategy: self.authenticators[strategy].identify(presented))
 
 
 class Gate:
     """Lets identified clients through to the application, refuses all others, and writes one line for each request."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything a request meets, put together in one place
         self,
         application: Application,
         *,
         guard: Guard,
+        doctor: Doctor,
         audit: AuditLog,
         metrics: Measures,
         clock: Callable[[], datetime],
     ) -> None:
         self._application = application
         self._guard = guard
+        self._doctor = doctor
         self._audit = audit
         self._metrics = metrics
         self._clock = clock
@@ -75,40 +83,68 @@ class Gate:
 
         1. who is this: the strategies that the route's policy names are asked, for each request anew;
         2. what may they: the route says which roles;
-        3. answer: the application's, or a refusal with its reason;
+        3. answer: the application's, or a refusal with its reason; `/whoami` answers anybody;
         4. audit: one line, whatever became of it.
         """
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
             return
-        request = _Request(scope, send)
-        verdict: Verdict | None = None
+        request = _Request(scope, receive, send)
         try:
-            verdict = await self._guard.judge(request.presented(receive, self._clock()), scope["path"])
             if scope["path"] == whoami.PATH:
-                await whoami.answer_anybody(scope, verdict, request.id, request.send)
-            elif isinstance(verdict, Client):
-                scope["state"] |= {"client": verdict, "request_id": request.id}
-                await self._application(scope, receive, request.send)
+                await self._consult(request)
             else:
-                await request.refuse(verdict)
+                await self._let_in(request)
+        except Exception as error:  # noqa: BLE001 -- the edge of a request
+            await request.fail(error)
         finally:
-            self._record(request, verdict)
+            self._record(request)
 
-    def _record(self, request: _Request, verdict: Verdict | None) -> None:
-        peer, scope = request.peer, request.scope
+    async def _let_in(self, request: _Request) -> None:
+        scope = request.scope
+        presented = request.presented(self._clock())
+        verdict = request.verdict = await self._guard.judge(presented, scope["path"], target=presented.target)
+        if isinstance(verdict, Refused):
+            await request.refuse(verdict)
+            return
+        state = scope["state"]
+        state["client"], state["request_id"] = verdict, request.id
+        await self._application(scope, request.receive, request.send)
+        request.check_answered()
+
+    async def _consult(self, request: _Request) -> None:
+        """Tell anybody what we see of him and what the policy would say; nobody is let in by it."""
+        if wait_seconds := self._doctor.seconds_to_wait(request.scope):
+            refused = request.verdict = Refused(Reason.RATE_LIMITED)
+            await request.refuse(refused, wait_seconds=wait_seconds)
+            return
+        asked = whoami.asked_path(request.scope)
+        if asked is None:
+            await whoami.refuse_question(request.scope, request.send, request_id=request.id)
+            return
+        at = self._clock()
+        verdict = request.verdict = await self._guard.judge(request.presented(at), asked)
+        request.decision = _ANSWERED
+        await self._doctor.answer(request.scope, request.send, request_id=request.id, verdict=verdict, at=at)
+
+    def _record(self, request: _Request) -> None:
+        peer, scope, verdict = request.peer, request.scope, request.verdict
         address, port = scope["client"]
         milliseconds = round((time.perf_counter() - request.began) * 1000, 3)
-        decision = _decision(verdict, request.status)
-        reason = verdict.reason if isinstance(verdict, Refused) else None
+        decision = request.decision or _decision(verdict, request.status)
+        client = reason = cause = None
+        if isinstance(verdict, Refused):
+            reason, cause = verdict.reason, verdict.cause
+        elif isinstance(verdict, Client):
+            client = verdict.name
         self._audit.record(
             Event.REQUEST,
             request_id=request.id,
             decision=decision,
             reason=reason,
-            cause=verdict.cause if verdict is not None else None,
+            cause=request.cause or cause,
             status=request.status,
-            client=verdict.name if isinstance(verdict, Client) else None,
+            client=client,
             fingerprint=peer.fingerprint.hex if peer.fingerprint else None,
             method=scope["method"],
             path=scope["path"],
@@ -122,7 +158,7 @@ class Gate:
         )
         self._metrics.count(Metric.REQUESTS, decision=decision)
         self._metrics.observe(Metric.LATENCY, milliseconds)
-        if reason is not None:
+        if decision == _REFUSED and reason is not None:
             self._metrics.count(Metric.REFUSALS, reason=reason)
 
 
@@ -132,44 +168,97 @@ class _Request:
 
     Attributes:
         id: Stands in the answer and in the audit line.
+        verdict: Who asks, or why it is nobody; None while nobody has decided.
+        decision: What the audit line says became of it, where verdict and status do not tell.
+        cause: What went wrong, for the audit and not for the peer.
         status: Of the answer; None while none was begun.
         began: On the performance counter, in seconds.
     """
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    __slots__ = (
+        "_body",
+        "_has_peer_gone",
+        "_is_replayed",
+        "_receive",
+        "_send",
+        "began",
+        "cause",
+        "decision",
+        "id",
+        "peer",
+        "scope",
+        "status",
+        "verdict",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.began = time.perf_counter()
         self.scope = scope
         self.peer: Peer = scope["state"]["peer"]
-        self.id = uuid.uuid4().hex
+        self.id = os.urandom(_ID_BYTES).hex()
+        self.verdict: Verdict | None = None
+        self.decision: str | None = None
+        self.cause: str | None = None
         self.status: int | None = None
-        self.began = time.perf_counter()
+        self._receive = receive
         self._send = send
+        self._body: bytes | None = None
+        self._is_replayed = False
+        self._has_peer_gone = False
 
-    def presented(self, _receive: Receive, at: datetime) -> Presented:
+    def presented(self, at: datetime) -> Presented:
         """Show the request to the strategies."""
         scope = self.scope
-        target = scope.get("raw_path", b"")
-        if scope.get("query_string"):
-            target += b"?" + scope["query_string"]
-
-        async def read_body(max_bytes: int) -> bytes:
-            raise NotImplementedError(max_bytes)
-
+        query: bytes = scope["query_string"]
         return Presented(
             peer=self.peer,
             method=scope["method"],
-            target=target,
-            headers=scope.get("headers", ()),
-            read_body=read_body,
+            target=scope["raw_path"] + b"?" + query if query else scope["raw_path"],
+            headers=scope["headers"],
+            read_body=self.read_body,
             at=at,
         )
 
+    async def read_body(self, max_bytes: int) -> bytes:
+        """
+        Read the whole body for a strategy; the application gets it afterwards.
+
+        Raises:
+            BodyTooLargeError: It is longer; no more of it was kept than that and one message.
+            PeerGoneError: The peer left in the middle of it.
+        """
+        if self._body is None:
+            chunks, read, more = [], 0, True
+            while more:
+                message = await self._receive()
+                if message["type"] != "http.request":
+                    raise PeerGoneError
+                chunks.append(message.get("body", b""))
+                read, more = read + len(chunks[-1]), message.get("more_body", False)
+                if read > max_bytes:
+                    raise BodyTooLargeError(max_bytes)
+            self._body = b"".join(chunks)
+        if len(self._body) > max_bytes:
+            raise BodyTooLargeError(max_bytes)
+        return self._body
+
+    async def receive(self) -> Message:
+        """Give the application what the peer sends, a body that was read already first."""
+        if self._body is not None and not self._is_replayed:
+            self._is_replayed = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._has_peer_gone = True
+        return message
+
     async def send(self, message: Message) -> None:
         """Pass the application's messages on, and see what it answered."""
-        if message["type"] == "http.response.start":
+        if self.status is None and message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
 
-    async def refuse(self, refused: Refused) -> None:
+    async def refuse(self, refused: Refused, *, wait_seconds: int | None = None) -> None:
         """Answer with the reason."""
         document = refusal(refused.reason, fingerprint=self.peer.fingerprint, request_id=self.id)
         await answer(
@@ -177,12 +266,52 @@ class _Request:
             status_of(refused.reason),
             document,
             content_type=PROBLEM_JSON,
-            headers=headers_of(refused.reason),
+            headers=headers_of(refused.reason, wait_seconds=wait_seconds),
         )
+
+    def check_answered(self) -> None:
+        """
+        Make sure that somebody has begun an answer, unless there is nobody to answer.
+
+        Raises:
+            RuntimeError: Nobody has.
+        """
+        if self.status is None and not self._has_peer_gone:
+            raise RuntimeError("the application returned without an answer")
+
+    async def fail(self, error: Exception) -> None:
+        """
+        Answer for what went wrong behind us.
+
+        Where an answer had begun there is nothing left to say but the end of the connection, which uvicorn makes of
+        an answer without its end; no client takes it for whole, because its framing says more is to come.
+        """
+        self.cause = str(error) if isinstance(error, ServiceError) else type(error).__name__
+        if isinstance(error, BodyTooLargeError) and self.status is None:
+            await self._explain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is limited to {error.max_bytes} bytes.")
+        elif self._has_peer_gone or isinstance(error, PeerGoneError | UpstreamError):
+            self.decision = _FAILED
+        elif self.status is None:
+            _log.error("request %s: nobody could answer", self.id, exc_info=error)
+            await self._explain(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. The request id tells us more.")
+        else:
+            self.decision = _FAILED
+            # uvicorn logs it and closes the connection.
+            raise error
+
+    async def _explain(self, status: HTTPStatus, detail: str) -> None:
+        document = problem(status, detail, request_id=self.id)
+        await answer(self.send, status, document, content_type=PROBLEM_JSON)
+
+
+_ANSWERED: Final = "answered"
+_REFUSED: Final = "refused"
+_FAILED: Final = "failed"
 
 
 def _decision(verdict: Verdict | None, status: int | None) -> str:
     if isinstance(verdict, Refused):
-        return "refused"
-    is_answered = verdict is not None and status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return "answered" if is_answered else "failed"
+        return _REFUSED
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _FAILED
+    return _REFUSED if verdict is None else _ANSWERED

@@ -21,6 +21,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
 """RFC 9457."""
+TEXT: Final = b"text/plain"
 
 
 async def answer(
@@ -32,12 +33,15 @@ async def answer(
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> None:
     """Send a whole answer; nobody on the way may keep it."""
-    body = json.dumps(document).encode() + b"\n"
-    all_headers = [
-        (b"content-type", content_type),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        *headers,
-    ]
+    await _send_whole(send, status, json.dumps(document).encode() + b"\n", ((b"content-type", content_type), *headers))
+
+
+async def answer_text(send: Send, status: HTTPStatus, text: str) -> None:
+    """Send a whole answer for somebody who reads it in a terminal."""
+    await _send_whole(send, status, text.encode(), ((b"content-type", TEXT + b"; charset=utf-8"),))
+
+
+async def _send_whole(send: Send, status: HTTPStatus, body: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    all_headers = [*headers, (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": int(status), "headers": all_headers})
     await send({"type": "http.response.body", "body": body})

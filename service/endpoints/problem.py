@@ -56,9 +56,15 @@ def status_of(reason: Reason) -> HTTPStatus:
     return HTTPStatus.UNAUTHORIZED if reason in _CHALLENGES else HTTPStatus.FORBIDDEN
 
 
-def headers_of(reason: Reason) -> tuple[tuple[bytes, bytes], ...]:
-    """Give the fields that a refusal for this reason must carry."""
-    return ((b"www-authenticate", _CHALLENGES[reason]),) if reason in _CHALLENGES else ()
+def headers_of(reason: Reason, *, wait_seconds: int | None = None) -> tuple[tuple[bytes, bytes], ...]:
+    """Give the fields that a refusal for this reason must carry; `wait_seconds` is when to ask again."""
+    challenge = ((b"www-authenticate", _CHALLENGES[reason]),) if reason in _CHALLENGES else ()
+    return challenge if wait_seconds is None else (*challenge, (b"retry-after", b"%d" % wait_seconds))
+
+
+def detail_of(reason: Reason) -> str:
+    """Say in a sentence what a refusal for this reason means, and what to do."""
+    return _DETAILS[reason]
 
 
 def refusal(reason: Reason, *, fingerprint: Fingerprint | None, request_id: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,6 +15,8 @@ from service.endpoints.asgi import Application, Message, Receive, Scope, Send
 from service.endpoints.health import Health
 from service.endpoints.problem import status_of
 from service.endpoints.welcome import welcome
+from service.endpoints.whoami import Doctor
+from service.errors import UpstreamError
 from service.identity.peer import Peer
 from service.identity.policy import DEFAULT_POLICY, Strategy
 from service.identity.presented import Presented
@@ -57,6 +60,9 @@ def request(application: Application, *, method: str = "GET", path: str = "/") -
         "type": "http",
         "method": method,
         "path": path,
+        "raw_path": quote(path, errors="surrogatepass").encode(),
+        "query_string": b"",
+        "headers": [],
         "client": ("192.0.2.7", 51514),
         "state": {"peer": PEER},
     }
@@ -81,7 +87,8 @@ def gate(verdict: Verdict, lines: Lines, application: Application = welcome) -> 
     audit = AuditLog(lines, environment="test", clock=lambda: NOW)
     guard = Guard(DEFAULT_POLICY, {Strategy.PINNED_CERTIFICATE: Says(verdict)})
     metrics = Metrics(audit, environment="test")
-    return Gate(application, guard=guard, audit=audit, metrics=metrics, clock=lambda: NOW)
+    doctor = Doctor(environment="test", per_minute=60, clock=lambda: 0.0)
+    return Gate(application, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=lambda: NOW)
 
 
 def test_a_client_reaches_the_application_with_its_identity() -> None:
@@ -140,10 +147,12 @@ def test_an_application_that_breaks_is_audited_as_failed() -> None:
     async def break_down(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise LookupError("of its own")
 
-    with pytest.raises(LookupError):
-        request(gate(ACME, lines, break_down))
+    status, document = request(gate(ACME, lines, break_down))
 
-    assert (lines[0]["decision"], lines[0]["status"], lines[0]["client"]) == ("failed", None, "acme")
+    assert (status, document["request_id"]) == (500, lines[0]["request_id"])
+    assert (lines[0]["decision"], lines[0]["status"], lines[0]["client"]) == ("failed", 500, "acme")
+    assert lines[0]["cause"] == "LookupError"
+    assert "of its own" not in json.dumps([document, lines[0]])
 
 
 @pytest.mark.parametrize("character", ["a", "\u20ac", "\U0001f600", "\0"], ids=ascii)
@@ -157,7 +166,7 @@ def test_a_line_is_cut_before_a_pipe_would_tear_it(character: str) -> None:
     assert lines[0]["path"].startswith("/" + character * 100)
 
 
-def test_whoami_is_all_there_is() -> None:
+def test_without_an_application_the_welcome_is_all_there_is() -> None:
     lines = Lines()
 
     assert request(gate(ACME, lines), path="/other")[0] == 404
@@ -172,3 +181,185 @@ def test_health_serves_until_it_drains() -> None:
     health.is_draining = True
     assert request(health, path="/healthz") == (503, {"status": "draining"})
     assert request(health, path="/")[0] == 404
+
+
+# -- what an application may do wrong --------------------------------------------
+
+
+class Exchange:
+    """One request over ASGI, message by message."""
+
+    def __init__(self, *bodies: bytes, then_leaves: bool = False) -> None:
+        more = [True] * len(bodies)
+        if more and not then_leaves:
+            more[-1] = False
+        self._incoming: list[Message] = [
+            {"type": "http.request", "body": body, "more_body": is_more}
+            for body, is_more in zip(bodies, more, strict=True)
+        ]
+        self.sent: list[Message] = []
+
+    def run(self, application: Application) -> None:
+        """Put it through the gate."""
+        scope: Scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"a=b",
+            "headers": [],
+            "client": ("192.0.2.7", 51514),
+            "state": {"peer": PEER},
+        }
+        asyncio.run(_call(application, scope, self._receive, self._send))
+
+    @property
+    def answer(self) -> tuple[int, dict[str, Any]]:
+        """Status and document of the whole answer."""
+        return self.sent[0]["status"], json.loads(b"".join(each["body"] for each in self.sent[1:]))
+
+    async def _receive(self) -> Message:
+        return self._incoming.pop(0) if self._incoming else {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the body."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message["body"]
+        more = message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps({"body": body.decode()}).encode()})
+
+
+class Reads(Says):
+    """An authenticator that reads the whole body first, as one that checks a signature over it does."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(ACME)
+        self._max_bytes = max_bytes
+        self.bodies: list[bytes] = []
+        self.targets: list[bytes] = []
+
+    async def identify(self, presented: Presented) -> Verdict:
+        """Read it twice, then give the verdict."""
+        self.bodies.append(await presented.read_body(self._max_bytes))
+        self.bodies.append(await presented.read_body(self._max_bytes))
+        self.targets.append(presented.target)
+        return await super().identify(presented)
+
+
+def test_a_traceback_is_logged_once_and_never_sent(caplog: pytest.LogCaptureFixture) -> None:
+    async def break_down(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise LookupError("of its own")
+
+    exchange = Exchange(b"")
+    exchange.run(gate(ACME, Lines(), break_down))
+
+    (logged,) = caplog.records
+    assert logged.exc_info is not None
+    assert isinstance(logged.exc_info[1], LookupError)
+    assert exchange.answer[0] == 500
+    assert "LookupError" not in json.dumps(exchange.answer[1])
+
+
+def test_an_application_that_breaks_in_its_answer_ends_the_connection() -> None:
+    """The server closes it for an exception; a second answer would stand in the middle of the first."""
+    lines = Lines()
+
+    async def break_down(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError("of its own")
+
+    exchange = Exchange(b"")
+    with pytest.raises(LookupError):
+        exchange.run(gate(ACME, lines, break_down))
+
+    assert len(exchange.sent) == 1
+    assert (lines[0]["decision"], lines[0]["status"], lines[0]["cause"]) == ("failed", 200, "LookupError")
+
+
+def test_an_upstream_that_breaks_off_is_no_fault_of_this_program(caplog: pytest.LogCaptureFixture) -> None:
+    lines = Lines()
+
+    async def break_off(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise UpstreamError("reset")
+
+    Exchange(b"").run(gate(ACME, lines, break_off))
+
+    assert (lines[0]["decision"], lines[0]["cause"]) == ("failed", "the upstream's answer broke off: reset")
+    assert caplog.records == []
+
+
+def test_an_application_without_an_answer_is_500() -> None:
+    async def say_nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        """Do so."""
+
+    exchange = Exchange(b"")
+    exchange.run(gate(ACME, Lines(), say_nothing))
+
+    assert exchange.answer[0] == 500
+
+
+def test_a_peer_that_leaves_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody can leave as often as he likes; only what is wrong with the application is worth a traceback."""
+    lines = Lines()
+
+    async def notice(_scope: Scope, receive: Receive, _send: Send) -> None:
+        while (await receive())["type"] == "http.request":
+            pass
+        raise ConnectionError("the client left")
+
+    exchange = Exchange(b"half", then_leaves=True)
+    exchange.run(gate(ACME, lines, notice))
+
+    assert (lines[0]["decision"], lines[0]["status"]) == ("failed", None)
+    assert (exchange.sent, caplog.records) == ([], [])
+
+
+# -- the body, for a strategy and for the application ----------------------------
+
+
+def reading_gate(reads: Reads, lines: Lines) -> Gate:
+    """Make a gate whose strategy reads the body."""
+    audit = AuditLog(lines, environment="test", clock=lambda: NOW)
+    guard = Guard(DEFAULT_POLICY, {Strategy.PINNED_CERTIFICATE: reads})
+    doctor = Doctor(environment="test", per_minute=60)
+    metrics = Metrics(audit, environment="test")
+    return Gate(echo, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=lambda: NOW)
+
+
+def test_a_body_that_a_strategy_read_still_reaches_the_application_whole() -> None:
+    exchange = Exchange(b"on", b"", b"e two")
+    reads = Reads(max_bytes=7)
+
+    exchange.run(reading_gate(reads, Lines()))
+
+    assert reads.bodies == [b"one two", b"one two"]
+    assert reads.targets == [b"/?a=b"]
+    assert exchange.answer == (200, {"body": "one two"})
+
+
+def test_a_body_longer_than_a_strategy_reads_is_refused_before_it_is_held() -> None:
+    lines, reads, exchange = Lines(), Reads(max_bytes=6), Exchange(b"one", b" two", b"never read")
+
+    exchange.run(reading_gate(reads, lines))
+
+    assert exchange.answer[0] == 413
+    assert reads.bodies == []
+    assert (lines[0]["decision"], lines[0]["status"]) == ("refused", 413)
+    assert lines[0]["cause"] == "the body is longer than 6 bytes"
+
+
+def test_a_peer_that_leaves_within_the_body_is_let_in_nowhere() -> None:
+    lines, exchange = Lines(), Exchange(b"half", then_leaves=True)
+
+    exchange.run(reading_gate(Reads(max_bytes=100), lines))
+
+    assert exchange.sent == []
+    assert (lines[0]["decision"], lines[0]["cause"]) == ("failed", "the peer went away")
