@@ -30,6 +30,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from service.audit import MAX_TEXT, AuditLog, Event
 from service.boot.certificate_store import load_server_identity, open_certificate_store
+from service.boot.self_check import check_tls
 from service.boot.tls_context import build_tls_context
 from service.connection.gate import Gate, Guard
 from service.connection.listener import Listener, open_listening_socket
@@ -42,6 +43,7 @@ from service.errors import AwsSettingsError, CredentialsMissingError, ServiceErr
 from service.identity.client_registry import open_client_registry
 from service.identity.pinned_certificate import PinnedCertificate
 from service.identity.policy import Strategy
+from service.line_writer import LineWriter
 from service.metrics import Metrics
 from service.settings import Settings, parse_settings
 
@@ -67,7 +69,7 @@ def serve(settings: Settings) -> int:
     Raises:
         ServiceError: Something it needs is missing or wrong; nothing was left running.
     """
-    audit = AuditLog(sys.stdout, environment=settings.environment_name, clock=_now)
+    audit = AuditLog(LineWriter(sys.stdout.fileno()), environment=settings.environment_name, clock=_now)
     with _aws_settings():
         session = boto3.Session(region_name=settings.region)
         store = open_certificate_store(
@@ -81,6 +83,7 @@ def serve(settings: Settings) -> int:
     identity = load_server_identity(store, host_name=settings.host_name, at=_now())
     store.close()
     context = build_tls_context(identity)
+    check_tls(context, identity)
     metrics = Metrics(audit, environment=settings.environment_name)
     guard = Guard(settings.policy, {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)})
     doctor = Doctor(environment=settings.environment_name, per_minute=settings.whoami_per_minute)

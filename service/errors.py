@@ -9,6 +9,7 @@ peer did wrong is mostly not here at all: a refusal is an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 
 class ServiceError(Exception):
@@ -65,6 +66,20 @@ class PolicyError(ServiceError):
     def __init__(self, faults: tuple[PolicyFault, ...]) -> None:
         self.faults = faults
         super().__init__(f"the policy is not usable: {'; '.join(map(str, faults))}")
+
+
+class KeySetError(_FaultsError):
+    """These bytes are no set of public keys that tokens can be checked with."""
+
+    subject = "the key set is not usable"
+
+
+class KeySetUnavailableError(ServiceError):
+    """The key set could not be fetched."""
+
+    def __init__(self, *, place: str, cause: str) -> None:
+        self.place, self.cause = place, cause
+        super().__init__(f"no key set from {place}: {cause}")
 
 
 class CertificateError(ServiceError):
@@ -188,10 +203,16 @@ class ListenError(ServiceError):
 
 
 class RegistryUnavailableError(ServiceError):
-    """The client registry gave no usable answer in time: we are wrong, not the peer."""
+    """
+    The client registry gave no usable answer in time: we are wrong, not the peer.
 
-    def __init__(self, cause: str) -> None:
-        self.cause = cause
+    Attributes:
+        is_outage: It could not be reached, or cannot work for now. False when it answered and that is the fault:
+            we may not ask, or the record cannot be read. Somebody may have meant it so.
+    """
+
+    def __init__(self, cause: str, *, is_outage: bool = True) -> None:
+        self.cause, self.is_outage = cause, is_outage
         super().__init__(f"the client registry is unavailable: {cause}")
 
 
@@ -247,3 +268,17 @@ class UpstreamError(ServiceError):
     def __init__(self, cause: str) -> None:
         self.cause = cause
         super().__init__(f"the upstream's answer broke off: {cause}")
+
+
+class BadRequestError(ServiceError):
+    """
+    A request that is HTTP, and yet cannot be taken.
+
+    Attributes:
+        detail: For the peer: what is wrong with it.
+        status: 400, but where another one says it better.
+    """
+
+    def __init__(self, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        self.detail, self.status = detail, status
+        super().__init__(f"bad request: {detail}")

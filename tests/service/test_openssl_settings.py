@@ -102,12 +102,3 @@ def test_the_library_that_ends_tls_offers_our_groups_and_no_others() -> None:
     hello = run(sys.executable, BUNDLED, settings=ROOT / OPENSSL_CONF_FILE)
 
     assert groups_offered(bytes.fromhex(hello)) == [0x11EC, 0x001D, 0x0017, 0x0018]
-
-
-def test_both_signature_lists_are_one() -> None:
-    """What the server signs with and what it takes from clients."""
-    lines = (ROOT / OPENSSL_CONF_FILE).read_text().splitlines()
-    lists = {name: set(value.split(":")) for name, _, value in (line.partition(" = ") for line in lines) if value}
-
-    assert lists["SignatureAlgorithms"] == lists["ClientSignatureAlgorithms"]
-    assert not any(word in each.upper() for each in lists["SignatureAlgorithms"] for word in ("SHA1", "SHA224"))

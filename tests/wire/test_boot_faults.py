@@ -32,6 +32,14 @@ def test_settings_that_contradict(aws: Aws, bucket: str) -> None:
     assert "MTLS_PROXY_PROTOCOL must be required or forbidden, found 'maybe'" in error
 
 
+def test_settings_of_openssl_that_do_not_hold(aws: Aws, bucket: str) -> None:
+    """A missing file is silent; without it there are tickets, and groups and signatures nobody asked for."""
+    error, hint = fault(variables(aws, bucket, OPENSSL_CONF="openssl.cnf"))
+
+    assert error.startswith("TLS is not as asked, OPENSSL_CONF does not hold: the groups are ")
+    assert hint.startswith("set OPENSSL_CONF=service/boot/openssl.cnf, ")
+
+
 def test_a_bucket_that_denies_and_an_object_that_is_missing_read_alike(aws: Aws, bucket: str) -> None:
     """S3 answers 403 to both without ListBucket: one message names both, and the hint how to tell."""
     with s3_that_answers(after=403, code="AccessDenied") as url:
