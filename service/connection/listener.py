@@ -139,7 +139,7 @@ class Listener:
         except BaseException:  # noqa: BLE001 -- the edge of a process
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
+            self._audit.finish()
             sys.stderr.flush()
             # Not sys.exit: what the parent registered to run at its end is the parent's.
             os._exit(code)

@@ -50,7 +50,7 @@ class Lines(list[dict[str, Any]]):
         assert text.endswith("\n")
         self.append(json.loads(text))
 
-    def flush(self) -> None:
+    def finish(self, _seconds: float) -> None:
         """Nothing waits here."""
 
 
