@@ -11,7 +11,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help ready local check prove format golden lock benchmark clean
+.PHONY: help ready local check prove wheels format golden lock benchmark clean
 
 help:
 	@echo "make local              the whole ingress on this machine, until Ctrl-C"
@@ -20,6 +20,7 @@ help:
 	@echo "make prove              the heavier proofs"
 	@echo "make benchmark          figures of this machine (ARGS=--json for one line per figure)"
 	@echo "make ready              set up .venv and nothing else"
+	@echo "make wheels             the image's packages as files, to build it without a network"
 	@echo "make format             put the code into its form"
 	@echo "make golden             render tests/golden anew, to be read in review"
 	@echo "make lock               resolve the dependencies anew and pin them with hashes"
@@ -71,12 +72,23 @@ lock: $(READY)
 	  $(COMPILE) $(ARGS) tools/$$tool.in --output-file tools/$$tool.lock || exit 1; \
 	done
 
+# What service/Dockerfile installs, as files beside it, so that the image can be built without a network. For the Python
+# and the machine of its base: make wheels IMAGE_PYTHON=3.11 IMAGE_MACHINE=aarch64
+IMAGE_PYTHON  ?= 3.13
+IMAGE_MACHINE ?= x86_64
+WHEELS        ?= service/wheels
+wheels: $(READY)
+	@rm -f $(WHEELS)/*.whl
+	@$(BIN)/python -m pip download -qq --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+	  --python-version $(IMAGE_PYTHON) $(foreach glibc,34 28 17,--platform manylinux_2_$(glibc)_$(IMAGE_MACHINE)) \
+	  --platform manylinux2014_$(IMAGE_MACHINE) --requirement service/requirements.lock --dest $(WHEELS)
+
 clean:
 	@pid=$$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' .local/cloud.json 2>/dev/null); \
 	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
 	  echo "error: make local is up here, in process $$pid" >&2; \
 	  echo "hint: end it with Ctrl-C, then make clean" >&2; exit 1; fi
-	@rm -rf $(VENV) .venv-* .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	@rm -rf $(VENV) .venv-* .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov service/wheels
 
 # -- set-up ---------------------------------------------------------------------
 

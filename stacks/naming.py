@@ -115,14 +115,19 @@ def image_tree_digest(root: Path) -> str:
     Digest the working tree's `service/` into the SHA-256, 64 hexadecimal digits, its image goes by.
 
     Args:
-        root: The project's directory, in which `service` lies. Compiled leftovers do not count.
+        root: The project's directory, in which `service` lies. Compiled leftovers do not count, nor do the wheels
+            of `make wheels`: which ones are installed, to the byte, is in the lock.
     """
     digest = hashlib.sha256()
-    files = (path for path in (root / "service").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
+    files = {path.relative_to(root): path for path in (root / "service").rglob("*") if path.is_file()}
+    for name, path in sorted((name.as_posix(), path) for name, path in files.items() if not _is_left_out(name)):
         content = path.read_bytes()
         digest.update(f"{len(content)} {name}\n".encode() + content)
     return digest.hexdigest()
+
+
+def _is_left_out(name: Path) -> bool:
+    return "__pycache__" in name.parts or name.parts[:2] == ("service", "wheels")
 
 
 def image_tag(tree_digest: str) -> str:

@@ -1,7 +1,8 @@
-"""The image says what the task definition and the contract say."""
+"""The image says what the task definition and the contract say. That it builds and runs: tests/container."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from service.contract import CONTAINER_USER, HEALTH_PORT, OPENSSL_CONF_FILE, OPENSSL_CONF_VARIABLE, TRAFFIC_PORT
@@ -10,8 +11,9 @@ SERVICE = Path(__file__).parents[2] / "service"
 
 
 def instructions(word: str) -> list[str]:
-    """Read what follows a word of the Dockerfile, line by line."""
-    lines = (SERVICE / "Dockerfile").read_text().splitlines()
+    """Read what follows a word of the Dockerfile, one entry an instruction, comments left out."""
+    text = "\n".join(line for line in (SERVICE / "Dockerfile").read_text().splitlines() if not line.startswith("#"))
+    lines = re.sub(r" *\\\n *", " ", text).splitlines()
     return [line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} ")]
 
 
@@ -36,7 +38,29 @@ def test_its_base_is_for_the_builder_to_name() -> None:
     assert {name.removesuffix(" AS packages") for name in instructions("FROM")} == {"${BASE_IMAGE}"}
 
 
+def test_its_health_is_for_the_load_balancer_to_ask() -> None:
+    """A second opinion inside the container could only disagree with the one that counts."""
+    assert instructions("HEALTHCHECK") == []
+
+
 def test_nothing_is_installed_but_what_is_locked() -> None:
     (install,) = [line for line in instructions("RUN") if "pip install" in line]
 
-    assert "--no-deps --require-hashes --only-binary :all:" in install
+    assert "--no-deps" in install
+    assert "--require-hashes --only-binary :all: --requirement /wheels/requirements.lock" in install
+
+
+def test_the_classic_builder_understands_it() -> None:
+    """It knows no options of RUN, and of COPY only --from and --chown."""
+    assert [line for line in instructions("RUN") if line.startswith("--")] == []
+    assert [line for line in instructions("COPY") if re.match(r"--(?!from=|chown=)", line)] == []
+
+
+def test_what_was_only_needed_to_build_stays_behind() -> None:
+    """The wheels do not travel with the packages, and the second stage takes nothing else from the first."""
+    assert any("rm -rf bin service/wheels" in line for line in instructions("RUN"))
+    assert [line for line in instructions("COPY") if line.startswith("--from")] == ["--from=packages /app /app"]
+
+
+def test_compiled_leftovers_do_not_come_into_the_context() -> None:
+    assert "**/__pycache__" in (SERVICE / ".dockerignore").read_text().splitlines()

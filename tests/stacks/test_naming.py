@@ -77,7 +77,13 @@ def test_a_file_that_moves_makes_another_image(tmp_path: Path) -> None:
 def test_what_is_no_part_of_the_service_makes_no_other_image(tmp_path: Path) -> None:
     one = _tree(tmp_path / "one", {"service/a.py": b"1"})
     other = _tree(
-        tmp_path / "other", {"service/a.py": b"1", "service/__pycache__/a.pyc": b"2", "stacks/catalog.py": b"3"}
+        tmp_path / "other",
+        {
+            "service/a.py": b"1",
+            "service/__pycache__/a.pyc": b"2",
+            "service/wheels/boto3.whl": b"3",
+            "stacks/catalog.py": b"4",
+        },
     )
 
     assert naming.image_tree_digest(one) == naming.image_tree_digest(other)
