@@ -16,8 +16,9 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import boto3
 from botocore.exceptions import (
@@ -29,20 +30,21 @@ from botocore.exceptions import (
 from cryptography.utils import CryptographyDeprecationWarning
 
 from service.audit import MAX_TEXT, AuditLog, Event
-from service.boot.certificate_store import load_server_identity, open_certificate_store
-from service.boot.self_check import check_tls
-from service.boot.tls_context import build_tls_context
+from service.boot.certificate_store import CertificateStore, open_certificate_store
+from service.boot.served_certificate import PairSource, ServedCertificate
 from service.connection.gate import Gate, Guard
 from service.connection.listener import Listener, open_listening_socket
 from service.connection.session import Doorway
 from service.connection.tls import TlsConnection
 from service.connection.worker import Worker
+from service.contract import Metric
 from service.endpoints.welcome import welcome
 from service.endpoints.whoami import Doctor
 from service.errors import AwsSettingsError, CredentialsMissingError, ServiceError
-from service.identity.client_registry import open_client_registry
+from service.identity.client_registry import ClientRegistry, open_client_registry
 from service.identity.pinned_certificate import PinnedCertificate
 from service.identity.policy import Strategy
+from service.identity.presented import Authenticator
 from service.line_writer import LineWriter
 from service.metrics import Metrics
 from service.settings import Settings, parse_settings
@@ -80,17 +82,24 @@ def serve(settings: Settings) -> int:
         )
         registry = open_client_registry(settings.client_registry_table, session=session)
 
-    identity = load_server_identity(store, host_name=settings.host_name, at=_now())
-    store.close()
-    context = build_tls_context(identity)
-    check_tls(context, identity)
-    metrics = Metrics(audit, environment=settings.environment_name)
-    guard = Guard(settings.policy, {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)})
+    source = PairSource(store, settings.certificate_bucket, settings.host_name, clock=_now)
+    pair = source.load()
+    metrics = Metrics(audit)
+    served = ServedCertificate(source, pair, audit=audit, metrics=metrics)
+    metrics.gauge(Metric.SERVER_CERTIFICATE_DAYS, lambda: {(): served.days_to_expiry})
+    authenticators: dict[Strategy, Authenticator] = {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)}
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
+        functools.partial(served.follow, settings.reload_seconds),
+    )
+    if Strategy.BEARER_TOKEN in settings.policy.strategies:
+        bearer, *keeping = _bearer_token(settings, registry, store=store, audit=audit, metrics=metrics)
+        authenticators[Strategy.BEARER_TOKEN], background = bearer, (*background, *keeping)
+    guard = Guard(settings.policy, authenticators)
     doctor = Doctor(environment=settings.environment_name, per_minute=settings.whoami_per_minute)
     gate = Gate(welcome, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=_now)
 
     doorway = Doorway(
-        open_tls=functools.partial(TlsConnection, context),
+        open_tls=lambda: TlsConnection(served.pair.context),
         proxy_protocol=settings.proxy_protocol,
         limits=settings.limits,
         audit=audit,
@@ -103,6 +112,9 @@ def serve(settings: Settings) -> int:
         audit=audit,
         lame_duck_seconds=settings.lame_duck_seconds,
         drain_seconds=settings.drain_seconds,
+        metrics=metrics,
+        metrics_seconds=settings.metrics_seconds,
+        background=background,
     )
     with (
         open_listening_socket(settings.bind_address, settings.traffic_port) as traffic,
@@ -115,11 +127,28 @@ def serve(settings: Settings) -> int:
             traffic_port=traffic.getsockname()[1],
             health_port=health.getsockname()[1],
             workers=workers,
-            certificate=identity.leaf.fingerprint.hex,
-            certificate_not_after=identity.not_after.isoformat(),
+            certificate=pair.identity.leaf.fingerprint.hex,
+            certificate_not_after=pair.identity.not_after.isoformat(),
         )
         listener = Listener(worker, audit, workers=workers)
         return listener.run(traffic=traffic, health=health, announce=announce)
+
+
+def _bearer_token(
+    settings: Settings, registry: ClientRegistry, *, store: CertificateStore, audit: AuditLog, metrics: Metrics
+) -> tuple[Authenticator, *tuple[Callable[[], Coroutine[Any, Any, None]], ...]]:
+    """Make what knows bearer tokens, and what keeps their issuer's keys fresh beside it; who needs none loads none."""
+    from service.identity.bearer_token import BearerToken, Issuer  # noqa: PLC0415 -- joserfc is 0.1 s of the boot
+    from service.identity.json_web_token import TokenVerifier  # noqa: PLC0415 -- the same
+    from service.identity.key_set_keeper import KeySetKeeper, key_source  # noqa: PLC0415 -- the same
+
+    facts = settings.token_issuer
+    if facts is None:
+        return (BearerToken(registry, issuer=None, binding=settings.token_binding),)
+    source = key_source(facts.key_set, store)
+    keeper = KeySetKeeper(source, seconds=facts.key_set_seconds, audit=audit, metrics=metrics)
+    issuer = Issuer(TokenVerifier(facts.issuer, facts.audience), keeper)
+    return BearerToken(registry, issuer=issuer, binding=settings.token_binding), keeper.keep
 
 
 @contextlib.contextmanager

@@ -170,8 +170,24 @@ CLIENT_INDEX: Final = "by-client"
 METRIC_NAMESPACE: Final = "mtls-ingress"
 
 
+class Dimension(StrEnum):
+    """By what metrics are told apart."""
+
+    ENVIRONMENT = "environment"
+    TLS_VERSION = "tls_version"
+    GROUP = "group"
+    REASON = "reason"
+    DECISION = "decision"
+    CLIENT = "client"
+
+
 class Metric(StrEnum):
-    """What the service measures; every one also has the dimension `environment`."""
+    """
+    What the service measures; every one has the dimension `environment`.
+
+    A count is written as a total by the environment alone too, where nothing
+    was counted as 0.
+    """
 
     HANDSHAKES = "Handshakes"
     """Count; dimensions `tls_version`, `group`."""
@@ -190,10 +206,12 @@ class Metric(StrEnum):
     SERVER_CERTIFICATE_DAYS = "ServerCertDaysToExpiry"
     """Gauge in days, emitted as long as the service runs; below zero once it is over."""
     CLIENT_CERTIFICATE_DAYS = "ClientCertDaysToExpiry"
-    """Gauge in days; dimension `client`: the soonest end among the certificates it used."""
+    """Gauge in days; dimension `client`: the soonest end of the enrollments it was let in by; without it, of all."""
     RELOAD_FAILURES = "CertificateReloadFailures"
     """Count: a new pair could not be taken, the old one serves on."""
     REGISTRY_ERRORS = "RegistryErrors"
     """Count: lookups without a usable answer."""
+    KEY_SET_FAILURES = "KeySetFailures"
+    """Count: the token issuer's public keys could not be fetched or read, the last good ones serve on."""
     AUDIT_LINES_LOST = "AuditLinesLost"
     """Count: decisions whose line could not be written."""

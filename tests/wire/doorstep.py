@@ -20,15 +20,15 @@ from http import HTTPStatus
 from typing import Any
 
 import uvloop
-from uvicorn.server import ServerState
 
 from service.audit import AuditLog
 from service.boot.server_identity import check_server_identity
 from service.boot.tls_context import build_tls_context
-from service.connection.bounded_http import http_config
+from service.connection.limits import Admissions, SharedCounters
+from service.connection.roster import Roster
 from service.connection.session import Doorway, Session
 from service.connection.tls import TlsConnection
-from service.connection.worker import abort_sessions
+from service.connection.worker import drain, open_hall
 from service.contract import ProxyProtocol
 from service.endpoints.asgi import Application, Receive, Scope, Send, answer
 from service.metrics import Metrics
@@ -57,13 +57,13 @@ class Doorstep:
     Where peers connect, and what became of them.
 
     Attributes:
-        state: uvicorn's count of what is open.
+        roster: Which sessions are open.
     """
 
     address: tuple[str, int]
     trust: bytes
     lines: Lines
-    state: ServerState
+    roster: Roster
     loop: asyncio.AbstractEventLoop = field(repr=False)
 
     def reasons(self) -> list[str]:
@@ -87,13 +87,11 @@ def open_doorstep(
     authority = Authority()
     server = authority.server()
     identity = check_server_identity(server.chain_pem, server.key_pem, host_name=HOST_NAME, at=NOW)
-    lines, state = Lines(), ServerState()
+    lines = Lines()
     audit = AuditLog(lines, environment="test", clock=lambda: datetime.now(UTC))
-    metrics = Metrics(audit, environment="test")
+    metrics = Metrics(audit)
     open_tls = functools.partial(TlsConnection, build_tls_context(identity))
     doorway = Doorway(open_tls, proxy_protocol, limits, audit, metrics)
-    config = http_config(application, limits=limits)
-    config.load()
 
     ready, done = threading.Event(), asyncio.Event()
     opened: list[Doorstep] = []
@@ -101,16 +99,14 @@ def open_doorstep(
     async def serve() -> None:
         loop = asyncio.get_running_loop()
 
-        def open_session() -> Session:
-            return Session(doorway, config, server_state=state, app_state={})
-
-        listening = await loop.create_server(open_session, "127.0.0.1", 0)
+        hall = open_hall(application, doorway, Admissions(SharedCounters(1), limits, worker=0))
+        listening = await loop.create_server(lambda: Session(hall), "127.0.0.1", 0)
         host, port = listening.sockets[0].getsockname()
-        opened.append(Doorstep((host, port), authority.pem, lines, state, loop))
+        opened.append(Doorstep((host, port), authority.pem, lines, hall.roster, loop))
         ready.set()
         await done.wait()
         listening.close()
-        await abort_sessions(state)
+        await drain(hall, seconds=0)
 
     thread = threading.Thread(target=uvloop.run, args=(serve(),))
     thread.start()
