@@ -157,9 +157,9 @@ class StoreUnreachableError(ServiceError):
 
     hint = "check the route to S3 (gateway endpoint, security group) and the region; the task starts again by itself"
 
-    def __init__(self, *, bucket: str, attempts: int, cause: str) -> None:
-        self.bucket, self.attempts, self.cause = bucket, attempts, cause
-        super().__init__(f"the certificate store {bucket} cannot be reached ({attempts} attempts): {cause}")
+    def __init__(self, *, bucket: str, tried: str, cause: str) -> None:
+        self.bucket, self.tried, self.cause = bucket, tried, cause
+        super().__init__(f"the certificate store {bucket} cannot be reached ({tried}): {cause}")
 
 
 class CredentialsMissingError(ServiceError):
@@ -257,17 +257,24 @@ class ApplicationError(ServiceError):
 
     hint = "correct MTLS_APPLICATION, or the application in the image it names, then start again"
 
-    def __init__(self, *, reference: str, cause: str) -> None:
+    def __init__(self, *, cause: str, reference: str = "behind the gate") -> None:
         self.reference, self.cause = reference, cause
         super().__init__(f"the application {reference} does not start: {cause}")
 
 
 class UpstreamError(ServiceError):
-    """The upstream broke off in the middle of an answer, whose rest nobody can invent."""
+    """
+    The upstream gave no answer that can be passed on, or broke off in the middle of one.
 
-    def __init__(self, cause: str) -> None:
-        self.cause = cause
-        super().__init__(f"the upstream's answer broke off: {cause}")
+    Attributes:
+        cause: For the audit.
+        status: For the client, if its answer has not begun.
+        detail: The same in a sentence.
+    """
+
+    def __init__(self, cause: str, *, status: HTTPStatus = HTTPStatus.BAD_GATEWAY, detail: str = "") -> None:
+        self.cause, self.status, self.detail = cause, status, detail
+        super().__init__(f"the upstream: {cause}")
 
 
 class BadRequestError(ServiceError):

@@ -289,6 +289,8 @@ class _Request:
         self.cause = str(error) if isinstance(error, ServiceError) else type(error).__name__
         if isinstance(error, BodyTooLargeError) and self.status is None:
             await self._explain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is limited to {error.max_bytes} bytes.")
+        elif isinstance(error, UpstreamError) and self.status is None and not self._has_peer_gone:
+            await self._explain(error.status, error.detail)
         elif self._has_peer_gone or isinstance(error, PeerGoneError | UpstreamError):
             self.decision = _FAILED
         elif self.status is None:
