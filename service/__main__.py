@@ -38,6 +38,8 @@ from service.connection.session import Doorway
 from service.connection.tls import TlsConnection
 from service.connection.worker import Worker
 from service.contract import Metric
+from service.endpoints.application import HostedApplication, find_application, load_application
+from service.endpoints.asgi import Application
 from service.endpoints.welcome import welcome
 from service.endpoints.whoami import Doctor
 from service.errors import AwsSettingsError, CredentialsMissingError, ServiceError
@@ -71,6 +73,8 @@ def serve(settings: Settings) -> int:
     Raises:
         ServiceError: Something it needs is missing or wrong; nothing was left running.
     """
+    if settings.application is not None:
+        find_application(settings.application)
     audit = AuditLog(LineWriter(sys.stdout.fileno()), environment=settings.environment_name, clock=_now)
     with _aws_settings():
         session = boto3.Session(region_name=settings.region)
@@ -86,7 +90,7 @@ def serve(settings: Settings) -> int:
     pair = source.load()
     metrics = Metrics(audit)
     served = ServedCertificate(source, pair, audit=audit, metrics=metrics)
-    metrics.gauge(Metric.SERVER_CERTIFICATE_DAYS, lambda: {(): served.days_to_expiry})
+    metrics.days_left(Metric.SERVER_CERTIFICATE_DAYS, lambda: served.pair.identity.not_after)
     authenticators: dict[Strategy, Authenticator] = {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)}
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
         functools.partial(served.follow, settings.reload_seconds),
@@ -96,7 +100,10 @@ def serve(settings: Settings) -> int:
         authenticators[Strategy.BEARER_TOKEN], background = bearer, (*background, *keeping)
     guard = Guard(settings.policy, authenticators)
     doctor = Doctor(environment=settings.environment_name, per_minute=settings.whoami_per_minute)
-    gate = Gate(welcome, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=_now)
+
+    def make_gate() -> Gate:
+        application = _application(settings, lambda: served.pair.identity.leaf.der)
+        return Gate(application, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=_now)
 
     doorway = Doorway(
         open_tls=lambda: TlsConnection(served.pair.context),
@@ -107,7 +114,7 @@ def serve(settings: Settings) -> int:
     )
     workers = settings.workers or len(os.sched_getaffinity(0))
     worker = Worker(
-        load_application=lambda: gate,
+        load_application=make_gate,
         doorway=doorway,
         audit=audit,
         lame_duck_seconds=settings.lame_duck_seconds,
@@ -132,6 +139,19 @@ def serve(settings: Settings) -> int:
         )
         listener = Listener(worker, audit, workers=workers)
         return listener.run(traffic=traffic, health=health, announce=announce)
+
+
+def _application(settings: Settings, server_leaf: Callable[[], bytes]) -> Application:
+    """Make what answers behind the gate; called in the worker."""
+    if settings.application is not None:
+        return HostedApplication(load_application(settings.application), server_leaf=server_leaf)
+    if settings.forward_to is None:
+        return welcome
+    from service.endpoints.forward import Forward  # noqa: PLC0415 -- its libraries are 0.2 s of the boot
+
+    # A token that the policy reads was issued for us; an upstream that saw it could use it.
+    drops_authorization = Strategy.BEARER_TOKEN in settings.policy.strategies
+    return Forward(settings.forward_to, host_name=settings.host_name, drops_authorization=drops_authorization)
 
 
 def _bearer_token(

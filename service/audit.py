@@ -58,6 +58,7 @@ class Event(StrEnum):
 
     LISTENING = "listening"
     REQUEST = "request"
+    CONNECTION_REFUSED = "connection_refused"
     PROXY_HEADER_REFUSED = "proxy_header_refused"
     HANDSHAKE_FAILED = "handshake_failed"
     CONNECTION_CUT = "connection_cut"
@@ -65,6 +66,8 @@ class Event(StrEnum):
     AUDIT_LINES_LOST = "audit_lines_lost"
     KEY_SET_TAKEN = "key_set_taken"
     KEY_SET_FAILED = "key_set_failed"
+    CERTIFICATE_RELOADED = "certificate_reloaded"
+    CERTIFICATE_RELOAD_FAILED = "certificate_reload_failed"
     WORKER_ENDED = "worker_ended"
     DRAINING = "draining"
     STOPPED = "stopped"
@@ -110,6 +113,7 @@ SCHEMA: Final[Mapping[Event, Mapping[str, str]]] = {
         "group": _TEXT_OR_NULL,
         "verify_errors": _TEXTS,
     },
+    Event.CONNECTION_REFUSED: _OF_CONNECTION,
     Event.PROXY_HEADER_REFUSED: _OF_CONNECTION,
     Event.HANDSHAKE_FAILED: _OF_CONNECTION,
     Event.CONNECTION_CUT: _OF_CONNECTION,
@@ -117,6 +121,8 @@ SCHEMA: Final[Mapping[Event, Mapping[str, str]]] = {
     Event.AUDIT_LINES_LOST: {"lines": _WHOLE},
     Event.KEY_SET_TAKEN: {"place": _TEXT, "keys": _TEXTS},
     Event.KEY_SET_FAILED: {"place": _TEXT, "cause": _TEXT},
+    Event.CERTIFICATE_RELOADED: {"certificate": _TEXT, "certificate_not_after": _TEXT, "replaced": _TEXT},
+    Event.CERTIFICATE_RELOAD_FAILED: {"cause": _TEXT, "certificate": _TEXT, "certificate_not_after": _TEXT},
     Event.WORKER_ENDED: {"worker": _WHOLE, "exit_code": _WHOLE, "restart_in_seconds": _NUMBER},
     Event.DRAINING: {"connections": _WHOLE},
     Event.STOPPED: {"connections_cut": _WHOLE},

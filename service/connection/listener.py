@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import os
 import select
 import signal
@@ -22,9 +23,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from service.audit import AuditLog, Event
+from service.audit import MAX_TEXT, AuditLog, Event
+from service.connection.limits import Admissions, SharedCounters
 from service.connection.worker import Worker
-from service.errors import ListenError
+from service.errors import ApplicationError, ListenError
 
 BACKLOG: Final = 2048
 """Connections the kernel finishes before we accept; Linux cuts it to net.core.somaxconn, 4096 by default."""
@@ -36,6 +38,12 @@ STEADY_SECONDS: Final = 60.0
 
 STOP_MARGIN_SECONDS: Final = 3.0
 """What a worker may take beyond lame duck and drain before it counts as hung and is killed."""
+
+APPLICATION_FAULT: Final = 78
+"""A worker's exit code when its application cannot start (EX_CONFIG): its successor could not either."""
+
+_MAX_FAULT_BYTES: Final = 4096
+"""What a pipe takes whole (PIPE_BUF)."""
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -58,6 +66,7 @@ class RestartDelay:
 class _Slot:
     """One place for a worker: the process in it, or when the next one is due."""
 
+    number: int
     delay: RestartDelay
     pid: int | None = None
     began: float = 0.0
@@ -70,9 +79,11 @@ class Listener:
     def __init__(self, worker: Worker, audit: AuditLog, *, workers: int) -> None:
         self._worker = worker
         self._audit = audit
-        self._slots = [_Slot(RestartDelay()) for _ in range(workers)]
+        self._slots = [_Slot(number, RestartDelay()) for number in range(workers)]
+        self._counters = SharedCounters(workers)
         self._stop_by: float | None = None
         self._has_failed = False
+        self._fault: ApplicationError | None = None
 
     def run(self, *, traffic: socket.socket, health: socket.socket, announce: Callable[[], None]) -> int:
         """
@@ -88,8 +99,12 @@ class Listener:
 
         Returns:
             The exit code: 0 when every worker drained, 1 when one had to be killed or failed at it.
+
+        Raises:
+            ApplicationError: A worker's application cannot start; the others have drained.
         """
         lifeline, held = os.pipe()
+        self._faults, self._tell = os.pipe()
         with _wakeups() as wakeup:
             self._start_due_workers(traffic, health, lifeline=lifeline, held=held)
             announce()
@@ -98,10 +113,14 @@ class Listener:
                     if number in _STOP_SIGNALS:
                         self._stop(traffic, health)
                 self._reap()
+                if self._fault is not None:
+                    self._stop(traffic, health)
                 self._kill_hung()
                 self._start_due_workers(traffic, health, lifeline=lifeline, held=held)
-        os.close(held)
-        os.close(lifeline)
+        for end in (held, lifeline, self._faults, self._tell):
+            os.close(end)
+        if self._fault is not None:
+            raise self._fault
         return 1 if self._has_failed else 0
 
     def _is_over(self) -> bool:
@@ -113,20 +132,20 @@ class Listener:
         for slot in self._slots:
             if slot.pid is None and slot.due <= time.monotonic():
                 slot.began = time.monotonic()
-                slot.pid = self._fork(traffic, health, lifeline=lifeline, held=held)
+                slot.pid = self._fork(slot.number, traffic, health, lifeline=lifeline, held=held)
 
-    def _fork(self, traffic: socket.socket, health: socket.socket, *, lifeline: int, held: int) -> int:
+    def _fork(self, number: int, traffic: socket.socket, health: socket.socket, *, lifeline: int, held: int) -> int:
         # Blocked over the fork: a signal that found the child with the parent's handlers would be lost. The worker
         # lets SIGTERM in when it has a handler of its own, so that one sent at any moment is a drain.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         pid = os.fork()
         if pid == 0:
             os.close(held)
-            self._become_worker(traffic, health, lifeline=lifeline)
+            self._become_worker(number, traffic, health, lifeline=lifeline)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
-    def _become_worker(self, traffic: socket.socket, health: socket.socket, *, lifeline: int) -> None:
+    def _become_worker(self, number: int, traffic: socket.socket, health: socket.socket, *, lifeline: int) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -134,8 +153,12 @@ class Listener:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # Ctrl-C reaches the whole terminal group; the parent turns it into SIGTERM for us.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            self._worker.run(traffic=traffic, health=health, lifeline=lifeline)
+            admissions = Admissions(self._counters, self._worker.doorway.limits, worker=number)
+            self._worker.run(traffic=traffic, health=health, lifeline=lifeline, admissions=admissions)
             code = 0
+        except ApplicationError as error:
+            code = APPLICATION_FAULT
+            os.write(self._tell, json.dumps([error.reference, error.cause[:MAX_TEXT]]).encode() + b"\n")
         except BaseException:  # noqa: BLE001 -- the edge of a process
             traceback.print_exc()
         finally:
@@ -165,12 +188,20 @@ class Listener:
     def _note_end(self, slot: _Slot, code: int) -> None:
         now = time.monotonic()
         pid, slot.pid = slot.pid, None
-        if self._stop_by is not None:
+        if code == APPLICATION_FAULT:
+            self._has_failed, self._fault = True, self._fault or self._read_fault()
+        self._counters.clear(slot.number)
+        if self._stop_by is not None or self._fault is not None:
             self._has_failed |= code != 0
             return
         wait = slot.delay.after(now - slot.began)
         slot.due = now + wait
         self._audit.record(Event.WORKER_ENDED, worker=pid, exit_code=code, restart_in_seconds=wait)
+
+    def _read_fault(self) -> ApplicationError:
+        """Read what the first worker said that could not start; it has ended, so it has said it."""
+        reference, cause = json.loads(os.read(self._faults, _MAX_FAULT_BYTES).splitlines()[0])
+        return ApplicationError(reference=reference, cause=cause)
 
     def _kill_hung(self) -> None:
         if self._stop_by is not None and time.monotonic() > self._stop_by:

@@ -21,20 +21,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from uvicorn import Config
-from uvicorn.server import ServerState
-
 from service.audit import AuditLog, Event
-from service.connection.bounded_http import BoundedHttpProtocol
+from service.connection.deadline import Deadline
+from service.connection.http_protocol import Answering, HttpProtocol, Sides
+from service.connection.limits import Admissions, Crowding
 from service.connection.proxy_protocol import Endpoint, opens_with_proxy_header, parse_proxy_header
+from service.connection.roster import Roster
 from service.connection.tls import TlsConnection
-from service.contract import ProxyProtocol
-from service.errors import HandshakeFailedError, ProxyHeaderError
+from service.contract import Metric, ProxyProtocol
+from service.errors import ProxyHeaderError
 from service.metrics import Measures
 from service.settings import Limits
-
-_IS_SSL: Final = "sslcontext"
-"""uvicorn asks its transport for this name, and calls the scheme https when it gets anything."""
 
 
 class _Phase(Enum):
@@ -47,7 +44,7 @@ class _Phase(Enum):
 @dataclass(frozen=True, slots=True)
 class Doorway:
     """
-    What all sessions of a worker share.
+    What all sessions of a service share.
 
     Attributes:
         open_tls: Makes the server's side for a new peer, with the pair in force at that moment.
@@ -60,49 +57,85 @@ class Doorway:
     metrics: Measures
 
 
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """
+    What all sessions of a worker share beside it.
+
+    Attributes:
+        admissions: Says whether one more may be.
+        roster: Every session that was admitted, until its end.
+        answering: Who answers what they ask.
+        state: What the application keeps for all its requests; each finds it in its `scope["state"]`.
+    """
+
+    doorway: Doorway
+    admissions: Admissions
+    roster: Roster
+    answering: Answering
+    state: dict[str, Any]  # Any: what ASGI puts there has no common type
+
+
 class Session(asyncio.Protocol):
     """
     One connection, from accept to its end.
 
-    It counts among uvicorn's connections all its life, so that a drain waits
-    for handshakes under way and for last bytes not yet sent.
+    It stands in the roster all its life, so that a drain waits for handshakes
+    under way and for last bytes not yet sent. To HTTP it is the wire beneath.
     """
 
-    def __init__(
-        self,
-        doorway: Doorway,
-        config: Config,
-        *,
-        server_state: ServerState,
-        app_state: dict[str, Any],  # Any: what ASGI puts there has no common type
-    ) -> None:
-        self._doorway = doorway
-        self._config = config
-        self._server_state = server_state
-        self._app_state = app_state
+    __slots__ = (
+        "_counters",
+        "_deadline",
+        "_doorway",
+        "_early",
+        "_hall",
+        "_has_hello",
+        "_has_peer_ended",
+        "_http",
+        "_is_draining",
+        "_phase",
+        "_source",
+        "_tls",
+        "_transport",
+        "_vpc_endpoint",
+        "began",
+    )
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+        self._doorway = hall.doorway
         self._phase = _Phase.PROXY_HEADER
         self._early = b""
         self._has_hello = False
         self._tls: TlsConnection | None = None
-        self._http: BoundedHttpProtocol | None = None
+        self._http: HttpProtocol | None = None
         self._is_draining = False
         self._has_peer_ended = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._counters: tuple[int, ...] | None = None
+        self._vpc_endpoint: str | None = None
 
     # -- what the transport says ---------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the walk."""
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         # A TCP server hands out no others; uvloop's do not inherit from asyncio's, so this cannot be asked.
         self._transport = cast("asyncio.Transport", transport)
+        self._deadline = Deadline(loop)
+        self.began = loop.time()
         peer_name = transport.get_extra_info("peername") or ("", 0)
         self._source = Endpoint(*peer_name[:2])
-        self._server_state.connections.add(self)  # type: ignore[arg-type]  # all it needs is `shutdown`
+        crowding = self._hall.admissions.enter()
+        if crowding is not None:
+            self._turn_away(crowding)
+            return
+        self._counters = ()
+        self._hall.roster.add(self)
         if self._is_header_forbidden:
             self._begin_handshake()
         else:
-            self._arm(self._doorway.limits.proxy_header_seconds)
+            self._deadline.set(self._doorway.limits.proxy_header_seconds, self._on_deadline)
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the phase they belong to."""
@@ -117,13 +150,16 @@ class Session(asyncio.Protocol):
         self._note_unfinished()
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """End the walk, whoever ended it."""
         self._note_unfinished()
-        self._disarm()
-        self._leave_http(exc)
+        self._leave_http()
+        self._deadline.close()
         self._phase = _Phase.LINGERING
-        self._server_state.connections.discard(self)
+        if self._counters is not None:
+            self._hall.admissions.leave(self._counters)
+            self._counters = None
+        self._hall.roster.discard(self)
 
     def pause_writing(self) -> None:
         """Pass on that the peer reads slower than we write."""
@@ -135,25 +171,35 @@ class Session(asyncio.Protocol):
         if self._http is not None:
             self._http.resume_writing()
 
-    # -- what uvicorn says -----------------------------------------------------
+    # -- what the worker says --------------------------------------------------
 
     def shutdown(self) -> None:
-        """Drain: a connection under way keeps its one request; HTTP itself is asked beside us."""
+        """Drain: what is under way is finished, a peer that has not asked anything yet has a moment to do so."""
         self._is_draining = True
+        if self._http is not None:
+            self._http.shutdown()
+        elif self._phase is not _Phase.LINGERING:
+            self._deadline.cut_to(self._doorway.limits.linger_seconds)
 
-    def abort(self) -> None:
-        """End at once, for a drain that ran out of time."""
-        self._transport.abort()
+    # -- what HTTP says --------------------------------------------------------
 
-    def say(self, plaintext: bytes) -> None:
+    def write(self, plaintext: bytes) -> None:
         """Send what HTTP answers."""
         if self._phase is _Phase.HTTP and self._tls is not None:
             self._transport.write(self._tls.send(plaintext))
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """End from our side: close_notify, then the end of our half."""
         if self._phase is _Phase.HTTP and self._tls is not None:
             self._finish(self._tls.close())
+
+    def abort(self) -> None:
+        """End at once, in the middle of whatever is under way."""
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether the end has begun, from either side."""
+        return self._phase is not _Phase.HTTP or self._transport.is_closing()
 
     def pause_reading(self) -> None:
         """Take no more from the peer for now."""
@@ -164,6 +210,10 @@ class Session(asyncio.Protocol):
         """Take more again."""
         if self._phase is _Phase.HTTP:
             self._transport.resume_reading()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes the peer has not taken yet."""
+        return self._transport.get_write_buffer_size()
 
     # -- the phases ----------------------------------------------------------------
 
@@ -177,15 +227,23 @@ class Session(asyncio.Protocol):
         if header is None:
             return
         self._source = header.source or self._source
+        self._vpc_endpoint = header.vpc_endpoint
         glued, self._early = self._early[header.length :], b""
         self._begin_handshake()
         if glued:
             self.data_received(glued)
 
     def _begin_handshake(self) -> None:
+        admitted = self._hall.admissions.enter_from(self._source.address)
+        if isinstance(admitted, Crowding):
+            self._turn_away(admitted)
+            return
+        self._counters = admitted
         self._tls = self._doorway.open_tls()
         self._phase = _Phase.HANDSHAKE
-        self._arm(self._doorway.limits.handshake_seconds)
+        self._deadline.set(self._doorway.limits.handshake_seconds, self._on_deadline)
+        if self._is_draining:
+            self._deadline.cut_to(self._doorway.limits.linger_seconds)
 
     def _take_handshake(self, data: bytes) -> None:
         is_first, self._has_hello = not self._has_hello, True
@@ -195,7 +253,7 @@ class Session(asyncio.Protocol):
         tls = self._opened()
         step = tls.receive(data)
         if step.failure is not None:
-            self._record(Event.HANDSHAKE_FAILED, reason=", ".join(step.failure.reasons))
+            self._note_failed_handshake(", ".join(step.failure.reasons))
             self._finish(step.outgoing)
             return
         self._transport.write(step.outgoing)
@@ -204,19 +262,13 @@ class Session(asyncio.Protocol):
             self._hear(step.plaintext, is_closed=step.closed)
 
     def _begin_http(self) -> None:
-        self._disarm()
         _acknowledge_quickly(self._transport)
         self._phase = _Phase.HTTP
-        self._http = BoundedHttpProtocol(
-            self._config,
-            self._server_state,
-            app_state=self._app_state | {"peer": self._opened().peer},
-            limits=self._doorway.limits,
-            report=lambda why: self._record(Event.CONNECTION_CUT, reason=why),
-        )
-        self._http.connection_made(PlaintextTransport(self, source=self._source, beneath=self._transport))
-        if self._is_draining:
-            self._http.shutdown()
+        peer = self._opened().peer
+        if peer is not None:
+            self._doorway.metrics.count(Metric.HANDSHAKES, tls_version=peer.tls_version, group=peer.group or "none")
+        limits = self._doorway.limits
+        self._deadline.set(limits.linger_seconds if self._is_draining else limits.head_seconds, self._on_silence)
 
     def _take_http(self, data: bytes) -> None:
         step = self._opened().receive(data)
@@ -225,43 +277,71 @@ class Session(asyncio.Protocol):
         self._hear(step.plaintext, is_closed=step.closed)
         if step.failure is not None and self._phase is _Phase.HTTP:
             self._record(Event.CONNECTION_CUT, reason=", ".join(step.failure.reasons))
-            self._finish(step.outgoing, cause=step.failure)
+            self._finish(step.outgoing)
 
     def _hear(self, records: tuple[bytes, ...], *, is_closed: bool) -> None:
         for record in records:
-            if self._phase is _Phase.HTTP and self._http is not None:
-                self._http.data_received(record)
-        if is_closed and self._phase is _Phase.HTTP and self._http is not None:
-            self._http.peer_ended()
+            if self._phase is not _Phase.HTTP:
+                return
+            (self._http or self._open_http()).data_received(record)
+        if is_closed and self._phase is _Phase.HTTP:
+            if self._http is None:
+                self.close()
+            else:
+                self._http.peer_ended()
+
+    def _open_http(self) -> HttpProtocol:
+        """Begin HTTP with its first byte: until then a silent peer costs us nothing but its TLS."""
+        peer, source = self._opened().peer, self._source
+        own = self._transport.get_extra_info("sockname") or ("", 0)
+        state = self._hall.state | {"peer": peer, "vpc_endpoint": self._vpc_endpoint}
+        self._http = HttpProtocol(
+            self._hall.answering,
+            self,
+            sides=Sides((source.address, source.port), tuple(own[:2]), state),
+            deadline=self._deadline,
+            report=self._report_cut,
+        )
+        self._http.begin()
+        if self._is_draining:
+            self._http.shutdown()
+        return self._http
 
     def _drop(self, _data: bytes) -> None:
         """Read what comes after our last word, so that no reset overtakes it."""
 
     # -- the end -------------------------------------------------------------------
 
+    def _turn_away(self, crowding: Crowding) -> None:
+        """End before TLS: with too many connections, an answer to each is what we cannot afford."""
+        self._record(Event.CONNECTION_REFUSED, reason=crowding)
+        self._doorway.metrics.count(Metric.CONNECTIONS_REFUSED, reason=crowding)
+        self._phase = _Phase.LINGERING
+        self._deadline.close()
+        self._transport.abort()
+
     def _refuse_opening(self, reason: str) -> None:
         self._record(Event.PROXY_HEADER_REFUSED, reason=reason)
+        self._doorway.metrics.count(Metric.CONNECTIONS_REFUSED, reason="proxy_header")
         self._finish(b"")
 
-    def _finish(self, last_words: bytes, *, cause: HandshakeFailedError | None = None) -> None:
+    def _finish(self, last_words: bytes) -> None:
         """Send the last of ours, end our half, and wait a bounded while for the peer to end its own."""
         if self._phase is _Phase.LINGERING:
             return
         self._phase = _Phase.LINGERING
-        self._leave_http(cause)
+        self._leave_http()
         self._transport.resume_reading()
         self._transport.write(last_words)
         if self._has_peer_ended:
             # Nothing more can come that a reset would answer.
             self._transport.close()
-            return
-        self._transport.write_eof()
+        else:
+            self._transport.write_eof()
         self._linger(self._transport.get_write_buffer_size())
 
     def _linger(self, unsent: int) -> None:
-        self._disarm()
-        seconds = self._doorway.limits.linger_seconds
-        self._deadline = self._loop.call_later(seconds, self._end_linger, unsent)
+        self._deadline.set(self._doorway.limits.linger_seconds, lambda: self._end_linger(unsent))
 
     def _end_linger(self, unsent_before: int) -> None:
         unsent = self._transport.get_write_buffer_size()
@@ -271,35 +351,47 @@ class Session(asyncio.Protocol):
         else:
             self._transport.abort()
 
-    def _leave_http(self, cause: Exception | None) -> None:
+    def _leave_http(self) -> None:
         if self._http is not None:
-            # Later, as a transport does: HTTP itself may be the one that asked to close.
-            self._loop.call_soon(self._http.connection_lost, cause)
-            self._http = None
+            http, self._http = self._http, None
+            http.connection_lost()
 
-    def _arm(self, seconds: float) -> None:
-        self._disarm()
-        self._deadline = self._loop.call_later(seconds, self._on_deadline, seconds)
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _on_deadline(self, seconds: float) -> None:
-        what = "PROXY header" if self._phase is _Phase.PROXY_HEADER else "TLS handshake"
-        self._record(Event.CONNECTION_CUT, reason=f"no whole {what} within {seconds:g} seconds")
+    def _on_deadline(self) -> None:
+        limits = self._doorway.limits
+        if self._phase is _Phase.PROXY_HEADER:
+            what, seconds = "PROXY header", limits.proxy_header_seconds
+            self._doorway.metrics.count(Metric.CONNECTIONS_REFUSED, reason="proxy_header")
+        else:
+            what, seconds = "TLS handshake", limits.handshake_seconds
+            self._doorway.metrics.count(Metric.HANDSHAKES_FAILED)
+        when = "before the drain ended" if self._is_draining else f"within {seconds:g} seconds"
+        self._record(Event.CONNECTION_CUT, reason=f"no whole {what} {when}")
         self._finish(b"")
+
+    def _on_silence(self) -> None:
+        seconds = self._doorway.limits.head_seconds
+        self._report_cut(
+            "no request before the drain ended" if self._is_draining else f"no request within {seconds:g} seconds"
+        )
+        self.close()
 
     def _note_unfinished(self) -> None:
         """Say that a peer left within header or handshake; one that left before its first byte is a probe, no news."""
         if self._phase is _Phase.HANDSHAKE and self._has_hello:
-            self._record(Event.HANDSHAKE_FAILED, reason="the peer closed the connection")
+            self._note_failed_handshake("the peer closed the connection")
         elif self._phase is _Phase.PROXY_HEADER and self._early:
             self._record(Event.PROXY_HEADER_REFUSED, reason="the connection ended within the header")
+            self._doorway.metrics.count(Metric.CONNECTIONS_REFUSED, reason="proxy_header")
         else:
             return
         self._phase = _Phase.LINGERING
+
+    def _note_failed_handshake(self, reason: str) -> None:
+        self._record(Event.HANDSHAKE_FAILED, reason=reason)
+        self._doorway.metrics.count(Metric.HANDSHAKES_FAILED)
+
+    def _report_cut(self, reason: str) -> None:
+        self._record(Event.CONNECTION_CUT, reason=reason)
 
     def _record(self, event: Event, *, reason: str) -> None:
         self._doorway.audit.record(event, reason=reason, peer_address=self._source.address, peer_port=self._source.port)
@@ -320,45 +412,6 @@ _TAKES: Final[dict[_Phase, Callable[[Session, bytes], None]]] = {
     _Phase.HTTP: Session._take_http,  # noqa: SLF001
     _Phase.LINGERING: Session._drop,  # noqa: SLF001
 }
-
-
-class PlaintextTransport(asyncio.Transport):
-    """What HTTP takes for its transport: the session's inner side, wearing the peer's own address."""
-
-    def __init__(self, session: Session, *, source: Endpoint, beneath: asyncio.Transport) -> None:
-        super().__init__(
-            {
-                "peername": (source.address, source.port),
-                "sockname": beneath.get_extra_info("sockname"),
-                _IS_SSL: True,
-            }
-        )
-        self._session = session
-        self._beneath = beneath
-        self._is_closing = False
-
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Send plaintext; ignored after the end."""
-        if not self._is_closing:
-            self._session.say(bytes(data))
-
-    def close(self) -> None:
-        """End after what was written."""
-        if not self._is_closing:
-            self._is_closing = True
-            self._session.hang_up()
-
-    def is_closing(self) -> bool:
-        """Whether the end has begun, from either side."""
-        return self._is_closing or self._beneath.is_closing()
-
-    def pause_reading(self) -> None:
-        """Take no more from the peer for now."""
-        self._session.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Take more again."""
-        self._session.resume_reading()
 
 
 def _acknowledge_quickly(transport: asyncio.Transport) -> None:

@@ -10,22 +10,25 @@ process ends with 0.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any
 
-import uvicorn
 import uvloop
-from uvicorn.server import ServerState
 
 from service.audit import AuditLog, Event
-from service.connection.bounded_http import BoundedHttpProtocol, http_config
-from service.connection.session import Doorway, Session
+from service.connection.http_protocol import Answering, PlainConnection
+from service.connection.lifespan import Lifespan
+from service.connection.limits import Admissions
+from service.connection.roster import Roster
+from service.connection.session import Doorway, Hall, Session
+from service.contract import Metric
 from service.endpoints.asgi import Application
 from service.endpoints.health import Health
+from service.metrics import Metrics
 from service.settings import Limits
 
 
@@ -36,6 +39,7 @@ class Worker:
 
     Attributes:
         load_application: Makes what answers the requests, gate included; called in the worker.
+        metrics: What the doorway's rooms measure, written every `metrics_seconds` and once at the end.
         background: What goes on beside the answering until the worker has drained; each is called in the worker,
             must not raise, and is cancelled at the end.
     """
@@ -45,9 +49,11 @@ class Worker:
     audit: AuditLog
     lame_duck_seconds: int
     drain_seconds: int
+    metrics: Metrics
+    metrics_seconds: int
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
 
-    def run(self, *, traffic: socket.socket, health: socket.socket, lifeline: int) -> None:
+    def run(self, *, traffic: socket.socket, health: socket.socket, lifeline: int, admissions: Admissions) -> None:
         """
         Serve until SIGTERM and drain; returns when all is done.
 
@@ -57,79 +63,82 @@ class Worker:
             traffic: Listens for peers.
             health: Listens for the load balancer's checks.
             lifeline: Becomes readable when the parent is gone; it holds the other end.
+            admissions: Counts our connections beside those of the other workers.
+
+        Raises:
+            ApplicationError: The application cannot start; nobody was answered.
         """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(traffic, health, lifeline))
+            runner.run(self._serve(traffic, health, lifeline, admissions))
 
-    async def _serve(self, traffic: socket.socket, health: socket.socket, lifeline: int) -> None:
+    async def _serve(
+        self, traffic: socket.socket, health: socket.socket, lifeline: int, admissions: Admissions
+    ) -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         loop.add_reader(lifeline, stopping.set)
 
-        beside = [asyncio.create_task(begin()) for begin in self.background]
+        application = self.load_application()
+        hall = open_hall(application, self.doorway, admissions)
+        life = Lifespan(application, state=hall.state)
+        await life.start()
+        self.metrics.gauge(Metric.CONNECTIONS_OPEN, lambda: {(): float(len(hall.roster))})
+        beside = [asyncio.create_task(begin()) for begin in (self._write_metrics, *self.background)]
         answers = Health()
         health_server = await _serve_health(answers, health, self.doorway.limits)
-        server = self._make_server()
-        serving = asyncio.create_task(server.serve(sockets=[traffic]))
-        told = asyncio.create_task(stopping.wait())
-        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+        traffic_server = await loop.create_server(lambda: Session(hall), sock=traffic)
+        await stopping.wait()
         loop.remove_reader(lifeline)
 
         answers.is_draining = True
-        self.audit.record(Event.DRAINING, connections=server.open_connections)
-        await asyncio.wait({serving}, timeout=self.lame_duck_seconds)
-        server.should_exit = True
-        await serving
+        self.audit.record(Event.DRAINING, connections=len(hall.roster))
+        await asyncio.sleep(self.lame_duck_seconds)
+        traffic_server.close()
+        connections_cut = await drain(hall, self.drain_seconds)
         health_server.close()
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-        self.audit.record(Event.STOPPED, connections_cut=await abort_sessions(server.server_state))
+        await life.stop()
+        self.metrics.write(_now())
+        self.audit.record(Event.STOPPED, connections_cut=connections_cut)
 
-    def _make_server(self) -> _Server:
-        limits = self.doorway.limits
-        config = http_config(self.load_application(), limits=limits, drain_seconds=self.drain_seconds)
-
-        def open_session(
-            config: uvicorn.Config,
-            server_state: ServerState,
-            app_state: dict[str, Any],  # Any: ASGI's own
-            _loop: asyncio.AbstractEventLoop | None = None,
-        ) -> Session:
-            return Session(self.doorway, config, server_state=server_state, app_state=app_state)
-
-        # uvicorn calls whatever stands here with these arguments; its annotation asks for a class.
-        config.http = cast("type[asyncio.Protocol]", open_session)
-        return _Server(config)
+    async def _write_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(self.metrics_seconds)
+            self.metrics.write(_now())
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handling, which would close the listener at once and die of the signal."""
+def open_hall(application: Application, doorway: Doorway, admissions: Admissions) -> Hall:
+    """Make what the sessions of this process share; call it where the loop runs."""
+    return Hall(
+        doorway=doorway,
+        admissions=admissions,
+        roster=Roster(doorway.limits.connection_seconds),
+        answering=Answering(application, doorway.limits, scheme="https"),
+        state={},
+    )
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
-    @property
-    def open_connections(self) -> int:
-        return sum(isinstance(each, Session) for each in self.server_state.connections)
-
-
-async def abort_sessions(state: ServerState) -> int:
-    """Cut what a drain left over, and give the loop the turn it needs to let go of it; returns how many."""
-    left = [each for each in state.connections if isinstance(each, Session)]
-    for session in left:
-        session.abort()
-    await asyncio.sleep(0)
-    return len(left)
+async def drain(hall: Hall, seconds: float) -> int:
+    """Have all sessions end, and cut off who has not after this time; returns how many that were."""
+    hall.roster.shut_down()
+    await hall.roster.wait_until_empty(seconds)
+    left = await hall.roster.abort_all()
+    tasks = tuple(hall.answering.tasks)
+    for task in tasks:
+        # What still answers has nobody to answer to; it may clean up, and no more.
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return left
 
 
 async def _serve_health(application: Health, listening: socket.socket, limits: Limits) -> asyncio.Server:
-    config, state = http_config(application, limits=limits), ServerState()
+    answering = Answering(application, limits, scheme="http")
+    return await asyncio.get_running_loop().create_server(lambda: PlainConnection(answering), sock=listening)
 
-    def open_health() -> BoundedHttpProtocol:
-        return BoundedHttpProtocol(config, state, app_state={}, limits=limits, report=lambda _why: None)
 
-    return await asyncio.get_running_loop().create_server(open_health, sock=listening)
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -36,6 +36,7 @@ def test_trailers_without_end_end_the_connection() -> None:
 
         opened.send(HEAD + b"0\r\n" + b"x-much: " + b"a" * 40_000)
 
+        assert opened.answer().status == 431
         assert opened.tls.recv(1) == b""
         assert "longer than 8192 bytes" in doorstep.reasons()[-1]
         opened.close()
