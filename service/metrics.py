@@ -52,7 +52,7 @@ UNITS: Final[Mapping[Metric, str]] = {
 }
 """In CloudWatch's words, which know no days (API reference, MetricDatum)."""
 
-COUNTERS: Final = tuple(
+COUNTERS: Final[tuple[Metric, ...]] = tuple(
     metric for metric, unit in UNITS.items() if unit == "Count" and metric is not Metric.CONNECTIONS_OPEN
 )
 """What is counted, and therefore written when it is zero."""
@@ -66,9 +66,6 @@ class Measures(Protocol):
 
     def observe(self, metric: Metric, value: float) -> None:
         """Add one value."""
-
-    def saw_client(self, name: str, not_after: datetime) -> None:
-        """Note that a client was let in, and when the enrollment that let it in ends."""
 
 
 class Counter:
@@ -158,14 +155,15 @@ class Metrics:
 
     def _gather(self, at: datetime) -> dict[Dimensions, dict[Metric, object]]:
         lost, self._lost_before = self._audit.lines_lost - self._lost_before, self._audit.lines_lost
-        totals = dict.fromkeys(COUNTERS, 0) | {Metric.AUDIT_LINES_LOST: lost}
+        totals = dict.fromkeys(COUNTERS, 0)
+        totals[Metric.AUDIT_LINES_LOST] += lost
         lines: dict[Dimensions, dict[Metric, object]] = {(): {}}
         for (metric, dimensions), counter in self._counters.items():
             if counter.value:
                 totals[metric] += counter.value
                 lines.setdefault(dimensions, {})[metric] = counter.value
                 counter.value = 0
-        lines[()] |= totals
+        lines[()].update(totals)
         for metric, read in self._gauges.items():
             for dimensions, value in read().items():
                 lines.setdefault(dimensions, {})[metric] = value
@@ -184,7 +182,7 @@ class Metrics:
         }
         described = {name: _dimension_value(value) for name, value in dimensions}
         emf = {"Timestamp": milliseconds, "CloudWatchMetrics": [directive]}
-        self._audit.embed({"_aws": emf, **described, **values})
+        self._audit.embed({"_aws": emf, **described, **{str(metric): value for metric, value in values.items()}})
 
 
 # -- latency ---------------------------------------------------------------------
@@ -208,6 +206,9 @@ class Histogram:
     __slots__ = ("_buckets", "_greatest", "_least", "_sum", "count")
 
     def __init__(self) -> None:
+        self._buckets: list[int]
+        self._least: float
+        self._greatest: float
         self._clear()
 
     def add(self, value: float) -> None:
@@ -241,8 +242,8 @@ class Histogram:
         self._least, self._greatest = math.inf, -math.inf
 
     def _middle(self, bucket: int) -> float:
-        middle = _SMALLEST * _STEP ** (bucket - 0.5)
-        return float(f"{min(max(middle, self._least), self._greatest):.4g}")
+        middle = float(f"{_SMALLEST * _STEP ** (bucket - 0.5):.4g}")
+        return min(max(middle, self._least), self._greatest)
 
 
 # -- clients in use ----------------------------------------------------------------
