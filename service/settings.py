@@ -42,8 +42,11 @@ _UPSTREAM: Final = re.compile(r"http://([a-z0-9.-]{1,253}|\[[0-9a-f:]+\])(:[0-9]
 ISSUER: Final = re.compile(r"[!-~]{1,512}")
 """What `iss` and `aud` may be; environment files are held to the same."""
 KEY_SET: Final = re.compile(
-    r"tokens/[!-~]{1,200}|https://[!-~]{1,500}|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?/[!-~]*"
+    r"tokens/[A-Za-z0-9._/-]{1,200}"
+    r"|https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[!-~]{0,500})?"
+    r"|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?(/[!-~]{0,500})?"
 )
+"""Where keys may be: an object, an https URL, and for what runs on one machine http on loopback."""
 
 _TOKEN_VARIABLES: Final = (
     Variable.TOKEN_ISSUER,

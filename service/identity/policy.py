@@ -350,7 +350,7 @@ class _Reader:
                 self._fault((*place, str(key)), f"one of {', '.join(known)}", f"an unknown key{meant}")
         path = self._path(value.get("path"), (*place, "path"))
         roles = self._roles(value.get("roles", []), (*place, "roles"))
-        joined = {key: value[key] for key in ("all_of", "any_of") if key in value}
+        joined: dict[object, object] = {key: value[key] for key in ("all_of", "any_of") if key in value}
         requirement = self._joined(joined, place, depth=1)
         if len(self.faults) > before or requirement is None:
             return None
