@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ENVIRONMENTS := local staging production
 TOOLS  := checkov sslyze
+PEERS  := node
 ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help ready local check prove wheels format golden lock benchmark clean
+.PHONY: help ready local check prove wheels format golden lock benchmark peers clean
 
 help:
 	@echo "make local              the whole ingress on this machine, until Ctrl-C"
@@ -19,6 +20,7 @@ help:
 	@echo "make check              every check and every test"
 	@echo "make prove              the heavier proofs"
 	@echo "make benchmark          figures of this machine (ARGS=--json for one line per figure)"
+	@echo "make peers              install what the benchmark compares with, each in an environment of its own"
 	@echo "make ready              set up .venv and nothing else"
 	@echo "make wheels             the image's packages as files, to build it without a network"
 	@echo "make format             put the code into its form"
@@ -51,6 +53,10 @@ prove: $(READY) $(TOOLS:%=.venv-%/.ready)
 benchmark: $(READY)
 	@$(BIN)/python scripts/benchmark.py $(ARGS)
 
+# What the machine has already is left alone and used.
+peers:
+	@MAKE="$(MAKE)" tools/peers/install.sh
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -67,7 +73,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(READY)
 	$(COMPILE) $(ARGS) --all-extras pyproject.toml --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock pyproject.toml --output-file service/requirements.lock
-	@for tool in $(TOOLS); do \
+	@for tool in $(TOOLS) $(PEERS); do \
 	  echo "tools/$$tool.lock"; \
 	  $(COMPILE) $(ARGS) tools/$$tool.in --output-file tools/$$tool.lock || exit 1; \
 	done
@@ -88,7 +94,7 @@ clean:
 	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
 	  echo "error: make local is up here, in process $$pid" >&2; \
 	  echo "hint: end it with Ctrl-C, then make clean" >&2; exit 1; fi
-	@rm -rf $(VENV) .venv-* .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov service/wheels
+	@rm -rf $(VENV) .venv-* .local .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov service/wheels
 
 # -- set-up ---------------------------------------------------------------------
 
@@ -107,7 +113,7 @@ $(READY): requirements.lock
 	@touch $@
 
 # Tools that cannot live beside ours, because they pin other versions of what we use, have an environment each.
-$(TOOLS:%=.venv-%/.ready): .venv-%/.ready: tools/%.lock
+$(TOOLS:%=.venv-%/.ready) $(PEERS:%=.venv-%/.ready): .venv-%/.ready: tools/%.lock
 	@echo "setting up .venv-$*" >&2
 	@$(PYTHON) -m venv --clear .venv-$*
 	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $<

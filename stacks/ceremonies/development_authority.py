@@ -97,14 +97,20 @@ class DevelopmentAuthority:
         leaf = self._sign_leaf(builder.add_extension(names, critical=False), _SERVER)
         return leaf.public_bytes(Encoding.PEM) + self.certificate_pem
 
-    def issue_client(self, common_name: str) -> tuple[bytes, bytes]:
+    def issue_client(
+        self, common_name: str, *, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+    ) -> tuple[bytes, bytes]:
         """
         Make a client certificate and its key, for demonstrations and tests.
+
+        Args:
+            common_name: Its subject.
+            key: What is certified; None makes a new P-256 key.
 
         Returns:
             Certificate and private key, both PEM; the key without a passphrase.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(common_name), key.public_key(), at=self.at, validity=CLIENT_VALIDITY)
         certificate = self._sign_leaf(builder, _CLIENT)
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
