@@ -135,13 +135,10 @@ class Metrics:
     async def keep_writing(
         self, every_seconds: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        """Write at once, then again and again, and a last time when it is cancelled."""
-        try:
-            while True:
-                self.write(clock())
-                await asyncio.sleep(every_seconds)
-        finally:
+        """Write at once, for a process that has just started must not be silent, and then again and again."""
+        while True:
             self.write(clock())
+            await asyncio.sleep(every_seconds)
 
     def write(self, at: datetime) -> None:
         """Write what was gathered and begin anew: one line for every set of dimensions."""

@@ -10,6 +10,7 @@ process ends with 0.
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -39,7 +40,7 @@ class Worker:
 
     Attributes:
         load_application: Makes what answers the requests, gate included; called in the worker.
-        metrics: What the doorway's rooms measure, written every `metrics_seconds` and once at the end.
+        metrics: What the doorway's rooms measure, written at once, every `metrics_seconds` and once at the end.
         background: What goes on beside the answering until the worker has drained; each is called in the worker,
             must not raise, and is cancelled at the end.
     """
@@ -85,7 +86,8 @@ class Worker:
         life = Lifespan(application, state=hall.state)
         await life.start()
         self.metrics.gauge(Metric.CONNECTIONS_OPEN, lambda: {(): float(len(hall.roster))})
-        beside = [asyncio.create_task(begin()) for begin in (self._write_metrics, *self.background)]
+        write_metrics = functools.partial(self.metrics.keep_writing, self.metrics_seconds)
+        beside = [asyncio.create_task(begin()) for begin in (write_metrics, *self.background)]
         answers = Health()
         health_server = await _serve_health(answers, health, self.doorway.limits)
         traffic_server = await loop.create_server(lambda: Session(hall), sock=traffic)
@@ -104,11 +106,6 @@ class Worker:
         await life.stop()
         self.metrics.write(_now())
         self.audit.record(Event.STOPPED, connections_cut=connections_cut)
-
-    async def _write_metrics(self) -> None:
-        while True:
-            await asyncio.sleep(self.metrics_seconds)
-            self.metrics.write(_now())
 
 
 def open_hall(application: Application, doorway: Doorway, admissions: Admissions) -> Hall:
