@@ -171,7 +171,7 @@ class _Request:
         verdict: Who asks, or why it is nobody; None while nobody has decided.
         decision: What the audit line says became of it, where verdict and status do not tell.
         cause: What went wrong, for the audit and not for the peer.
-        status: Of the answer; None while none was begun.
+        status: Of the answer; None while nothing of it was passed on.
         began: On the performance counter, in seconds.
     """
 
@@ -181,6 +181,7 @@ class _Request:
         "_is_replayed",
         "_receive",
         "_send",
+        "_start",
         "began",
         "cause",
         "decision",
@@ -205,6 +206,7 @@ class _Request:
         self._body: bytes | None = None
         self._is_replayed = False
         self._has_peer_gone = False
+        self._start: Message | None = None
 
     def presented(self, at: datetime) -> Presented:
         """Show the request to the strategies."""
@@ -253,9 +255,14 @@ class _Request:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass the application's messages on, and see what it answered."""
-        if self.status is None and message["type"] == "http.response.start":
-            self.status = message["status"]
+        """Pass the application's messages on; its head waits for its body, so that until then we can still say 500."""
+        if message["type"] == "http.response.start" and self._start is None and self.status is None:
+            self._start = message
+            return
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send(start)
+            self.status = start["status"]
         await self._send(message)
 
     async def refuse(self, refused: Refused, *, wait_seconds: int | None = None) -> None:
@@ -283,10 +290,11 @@ class _Request:
         """
         Answer for what went wrong behind us.
 
-        Where an answer had begun there is nothing left to say but the end of the connection, which uvicorn makes of
-        an answer without its end; no client takes it for whole, because its framing says more is to come.
+        Where an answer had begun there is nothing left to say but the end of the connection, which the server makes
+        of an answer without its end; no client takes it for whole, because its framing says more is to come.
         """
         self.cause = str(error) if isinstance(error, ServiceError) else type(error).__name__
+        self._start = None
         if isinstance(error, BodyTooLargeError) and self.status is None:
             await self._explain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is limited to {error.max_bytes} bytes.")
         elif isinstance(error, UpstreamError) and self.status is None and not self._has_peer_gone:
@@ -298,7 +306,7 @@ class _Request:
             await self._explain(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. The request id tells us more.")
         else:
             self.decision = _FAILED
-            # uvicorn logs it and closes the connection.
+            # The server logs it and breaks the connection off.
             raise error
 
     async def _explain(self, status: HTTPStatus, detail: str) -> None:

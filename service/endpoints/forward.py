@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -26,22 +26,12 @@ from service.endpoints.asgi import Receive, Scope, Send
 from service.endpoints.forwarded_fields import Fields, identity_fields, request_fields, response_fields
 from service.errors import PeerGoneError, UpstreamError
 
-CONNECT_SECONDS: Final = 5.0
-"""Within one VPC a connection takes a millisecond; 5 s covers two lost packets."""
-WRITE_SECONDS: Final = 30.0
-"""For one piece of a body that the upstream does not take."""
-READ_SECONDS: Final = 60.0
-"""To the beginning of an answer, and between its pieces; as long as the load balancer keeps an idle connection."""
-POOL_SECONDS: Final = 5.0
-"""For a free connection; whoever waits longer is told to come back."""
-
 MAX_CONNECTIONS: Final = 256
 """To the upstream, of each worker: more requests than that under way at once are more than it is likely to take."""
 MAX_IDLE_CONNECTIONS: Final = 64
 IDLE_SECONDS: Final = 4.0
 """Shorter than the 5 s after which uvicorn and Node close an idle connection, so that we are first."""
 
-_TIMEOUTS: Final = {"connect": CONNECT_SECONDS, "write": WRITE_SECONDS, "read": READ_SECONDS, "pool": POOL_SECONDS}
 _IDEMPOTENT: Final = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS, HTTPMethod.PUT, HTTPMethod.DELETE})
 _NEVER_FORWARDED: Final = frozenset({HTTPMethod.CONNECT, HTTPMethod.TRACE})
 """One would make a tunnel; the other would read our own fields back to the client (RFC 9110, section 9.3.8)."""
@@ -72,6 +62,25 @@ _FAULTS: Final[tuple[tuple[type[Exception], tuple[HTTPStatus, str]], ...]] = (
 _CAUGHT: Final = tuple(each for each, _ in _FAULTS)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """
+    How long to wait for an upstream, in seconds.
+
+    Attributes:
+        connect: Within one VPC a connection takes a millisecond; 5 s covers two lost packets.
+        write: For one piece of a body that the upstream does not take.
+        read: To the beginning of an answer, and between its pieces; as long as the load balancer keeps an idle
+            connection open.
+        pool: For a free connection; whoever waits longer is told to come back.
+    """
+
+    connect: float = 5
+    write: float = 30
+    read: float = 60
+    pool: float = 5
+
+
 class Forward:
     """
     The ASGI application that is somebody else's.
@@ -80,13 +89,17 @@ class Forward:
         upstream: `http://host:port`.
         host_name: Ours; the upstream sees no other Host.
         drops_authorization: Whether `Authorization` was for us and ends here.
+        patience: How long to wait for it.
     """
 
-    def __init__(self, upstream: str, *, host_name: str, drops_authorization: bool) -> None:
+    def __init__(
+        self, upstream: str, *, host_name: str, drops_authorization: bool, patience: Patience | None = None
+    ) -> None:
         parts = urlsplit(upstream)
         self._host, self._port = (parts.hostname or "").encode(), parts.port or 80
         self._host_name = host_name
         self._drops_authorization = drops_authorization
+        self._timeouts = asdict(patience or Patience())
         self._pool = httpcore2.AsyncConnectionPool(
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
@@ -143,7 +156,7 @@ class Forward:
             httpcore2.URL(scheme=b"http", host=self._host, port=self._port, target=request.target),
             headers=request.fields,
             content=body.stream() if request.has_body else None,
-            extensions={"timeout": _TIMEOUTS, "trace": note},
+            extensions={"timeout": self._timeouts, "trace": note},
         )
         try:
             return await self._pool.handle_async_request(asked)
@@ -240,6 +253,9 @@ async def _pass_on(response: httpcore2.Response, send: Send) -> None:
     except ValueError as error:
         raise _error(_BROKEN, str(error)) from error
     await send({"type": "http.response.start", "status": response.status, "headers": fields})
+    if not any(name == b"content-length" for name, _ in fields):
+        # A stream of events has its head long before its first event; whoever waits for it may have it now.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
     try:
         async for piece in response.aiter_stream():
             await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -273,14 +273,26 @@ def test_an_application_that_breaks_in_its_answer_ends_the_connection() -> None:
 
     async def break_down(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise LookupError("of its own")
 
     exchange = Exchange(b"")
     with pytest.raises(LookupError):
         exchange.run(gate(ACME, lines, break_down))
 
-    assert len(exchange.sent) == 1
+    assert len(exchange.sent) == 2
     assert (lines[0]["decision"], lines[0]["status"], lines[0]["cause"]) == ("failed", 200, "LookupError")
+
+
+def test_a_head_without_its_body_is_taken_back() -> None:
+    async def break_down(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError("of its own")
+
+    exchange = Exchange(b"")
+    exchange.run(gate(ACME, lines := Lines(), break_down))
+
+    assert exchange.answer[0] == lines[0]["status"] == 500
 
 
 def test_an_upstream_that_breaks_off_is_no_fault_of_this_program(caplog: pytest.LogCaptureFixture) -> None:
@@ -288,6 +300,7 @@ def test_an_upstream_that_breaks_off_is_no_fault_of_this_program(caplog: pytest.
 
     async def break_off(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise UpstreamError("reset")
 
     Exchange(b"").run(gate(ACME, lines, break_off))
