@@ -75,6 +75,9 @@ class CertificateStore(Protocol):
             CredentialsMissingError: There is nobody to act as.
         """
 
+    def close(self) -> None:
+        """Let go of connections; the next read opens new ones."""
+
 
 class InMemoryCertificateStore:
     """The twin for tests: objects by key, or by key and version."""
@@ -90,6 +93,9 @@ class InMemoryCertificateStore:
         except KeyError:
             raise ObjectRefusedError(bucket=self._bucket, key=key, version=version, code="NoSuchKey") from None
         return _bounded(data, bucket=self._bucket, key=key)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class S3CertificateStore:
@@ -120,13 +126,13 @@ class S3CertificateStore:
                         bucket=self._bucket, key=key, version=version, code=_code(error)
                     ) from error
                 if wait is None:
-                    attempts = len(RETRY_WAITS_SECONDS) + 1
-                    raise StoreUnreachableError(bucket=self._bucket, attempts=attempts, cause=_code(error)) from error
+                    tried = f"{len(RETRY_WAITS_SECONDS) + 1} attempts"
+                    raise StoreUnreachableError(bucket=self._bucket, tried=tried, cause=_code(error)) from error
                 self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
     def close(self) -> None:
-        """Let go of the connections to S3; before a fork nothing of the kind may be left open."""
+        """Let go of the connections to S3; before a fork none may be left open."""
         self._client.close()
 
     def _get(self, key: str, version: str | None) -> bytes:
@@ -155,20 +161,29 @@ def open_certificate_store(
     return S3CertificateStore(client, bucket, owner=owner, sleep=sleep)
 
 
-def load_server_identity(store: CertificateStore, *, host_name: str, at: datetime) -> ServerIdentity:
+def read_manifest(store: CertificateStore) -> Manifest:
     """
-    Fetch the pair in force and check it.
-
-    1. the manifest says which versions belong together;
-    2. chain and key are read at those versions;
-    3. they are checked against each other, the host name and the clock;
-    4. and against what the manifest says of them.
+    Read which pair is in force.
 
     Raises:
-        ServiceError: What is wrong and what to do; see the store's `read`, `Manifest.parse` and
-            `check_server_identity`.
+        ServiceError: See the store's `read` and `Manifest.parse`.
     """
-    manifest = Manifest.parse(store.read(MANIFEST_KEY))
+    return Manifest.parse(store.read(MANIFEST_KEY))
+
+
+def load_server_identity(
+    store: CertificateStore, manifest: Manifest, *, host_name: str, at: datetime
+) -> ServerIdentity:
+    """
+    Fetch the pair that a manifest names and check it.
+
+    1. chain and key are read at the versions that belong together;
+    2. they are checked against each other, the host name and the clock;
+    3. and against what the manifest says of them.
+
+    Raises:
+        ServiceError: What is wrong and what to do; see the store's `read` and `check_server_identity`.
+    """
     chain = store.read(CHAIN_KEY, version=manifest.chain_version_id)
     key = store.read(PRIVATE_KEY_KEY, version=manifest.private_key_version_id)
     identity = check_server_identity(chain, key, host_name=host_name, at=at)

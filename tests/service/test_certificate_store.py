@@ -16,6 +16,7 @@ from service.boot.certificate_store import (
     InMemoryCertificateStore,
     S3CertificateStore,
     load_server_identity,
+    read_manifest,
 )
 from service.boot.server_identity import Manifest
 from service.contract import CHAIN_KEY, MANIFEST_KEY, PRIVATE_KEY_KEY
@@ -82,6 +83,16 @@ def test_a_missing_version_is_refused_by_name(make_store: MakeStore) -> None:
         store.read("a", version="7c9e6679-7425-40de-944b-e07fc1f90ae7")
 
 
+def test_a_store_that_was_closed_is_read_again(make_store: MakeStore) -> None:
+    """It is closed before the workers are forked, and after each look."""
+    store, _ = make_store({"a": [b"x"]})
+    assert store.read("a") == b"x"
+
+    store.close()
+
+    assert store.read("a") == b"x"
+
+
 def test_an_object_far_too_large_is_not_read(make_store: MakeStore) -> None:
     store, _ = make_store({"a": [b"x" * (MAX_OBJECT_BYTES + 1)]})
 
@@ -102,7 +113,9 @@ def installed(server: Identity, *, named: Identity | None = None) -> dict[str | 
 def test_the_pair_in_force_is_loaded_by_its_manifest() -> None:
     server = Authority().server()
 
-    identity = load_server_identity(InMemoryCertificateStore(installed(server)), host_name=HOST_NAME, at=NOW)
+    store = InMemoryCertificateStore(installed(server))
+
+    identity = load_server_identity(store, read_manifest(store), host_name=HOST_NAME, at=NOW)
 
     assert identity.leaf.fingerprint.hex == server.fingerprint
 
@@ -112,7 +125,7 @@ def test_a_pair_that_is_not_the_manifest_s_is_refused() -> None:
     store = InMemoryCertificateStore(installed(Authority().server(), named=client()))
 
     with pytest.raises(ServerIdentityError, match="not the one the manifest names"):
-        load_server_identity(store, host_name=HOST_NAME, at=NOW)
+        load_server_identity(store, read_manifest(store), host_name=HOST_NAME, at=NOW)
 
 
 # -- what S3's answers mean ----------------------------------------------------
