@@ -40,9 +40,11 @@ _DETAILS: Final[Mapping[Reason, str]] = {
 
 
 _CHALLENGES: Final[Mapping[Reason, bytes]] = {
-    Reason.TOKEN_MISSING: b"Bearer",
-    Reason.TOKEN_INVALID: b'Bearer error="invalid_token"',
-    Reason.TOKEN_NOT_BOUND: b'Bearer error="invalid_token", error_description="not bound to this certificate"',
+    Reason.TOKEN_MISSING: b'Bearer realm="mtls-ingress"',
+    Reason.TOKEN_INVALID: b'Bearer realm="mtls-ingress", error="invalid_token"',
+    Reason.TOKEN_NOT_BOUND: (
+        b'Bearer realm="mtls-ingress", error="invalid_token", error_description="not bound to this certificate"'
+    ),
 }
 """RFC 6750, section 3; a request without a token is told no error."""
 

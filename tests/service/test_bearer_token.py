@@ -152,7 +152,7 @@ def test_a_token_in_the_query_counts_for_nothing() -> None:
     ],
     ids=["client_id", "azp", "sub"],
 )
-def test_the_client_is_the_first_of_client_id_azp_sub(claims: dict[str, object], named: str) -> None:
+def test_the_client_is_the_first_of_client_id_azp_sub(claims: dict[str, Any], named: str) -> None:
     found = of_token(SIGNER.token(PARTNER, **claims))
 
     assert isinstance(found, Client)
@@ -170,7 +170,7 @@ def test_the_client_is_the_first_of_client_id_azp_sub(claims: dict[str, object],
     ids=["scope", "scp list", "scp text", "roles"],
 )
 def test_scopes_and_roles_are_the_tokens(
-    claims: dict[str, object], scopes: tuple[str, ...], roles: tuple[str, ...]
+    claims: dict[str, Any], scopes: tuple[str, ...], roles: tuple[str, ...]
 ) -> None:
     found = of_token(SIGNER.token(PARTNER, **claims))
 
@@ -207,7 +207,7 @@ def test_scopes_and_roles_are_the_tokens(
     ],
     ids=range(23),
 )
-def test_a_claim_that_is_wrong_is_told_to_the_audit(claims: dict[str, object], why: str) -> None:
+def test_a_claim_that_is_wrong_is_told_to_the_audit(claims: dict[str, Any], why: str) -> None:
     assert cause(of_token(SIGNER.token(PARTNER, **claims))) == why
 
 
@@ -222,7 +222,7 @@ def test_a_claim_that_is_wrong_is_told_to_the_audit(claims: dict[str, object], w
     ],
     ids=["clocks differ", "clocks differ too", "several audiences", "no iat", "strange claims"],
 )
-def test_what_is_right_is_taken(claims: dict[str, object]) -> None:
+def test_what_is_right_is_taken(claims: dict[str, Any]) -> None:
     assert of_token(SIGNER.token(PARTNER, **claims)) == APP
 
 
