@@ -8,6 +8,7 @@ to send still come out first: they are the alert that tells the peer why.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -129,7 +130,16 @@ class TlsConnection:
             tls_version=self._connection.get_protocol_version_name(),
             cipher=self._connection.get_cipher_name() or "",
             group=self._connection.get_group_name(),
+            # Not a method of ours: the peer must not hold the one that holds it.
+            read_chain=functools.partial(_read_chain, self._connection),
         )
+
+
+def _read_chain(connection: SSL.Connection) -> tuple[bytes, ...]:
+    """Read all certificates the peer sent; on a server's side OpenSSL keeps the leaf apart from the others."""
+    leaf = connection.get_peer_certificate()
+    others = connection.get_peer_cert_chain() or []
+    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in (leaf, *others) if each is not None)
 
 
 def _failure(error: SSL.Error | HandshakeFailedError) -> HandshakeFailedError:

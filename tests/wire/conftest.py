@@ -13,6 +13,7 @@ from service.contract import Variable
 from tests.certificates import Authority, Identity
 from tests.moto import moto_process
 from tests.wire.stage import Aws, Service, running, variables
+from tests.wire.upstream import Upstream, open_upstream
 
 
 class StartService(Protocol):
@@ -76,3 +77,32 @@ def start_service(aws: Aws, bucket: str, authority: Authority) -> Iterator[Start
             return stack.enter_context(running(variables(aws, bucket, **changed), trust=authority.pem))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def partner(aws: Aws) -> Identity:
+    """An enrolled client, with an intermediate above it."""
+    enrolled = Authority().intermediate().client()
+    aws.enroll(enrolled, "acme")
+    return enrolled
+
+
+@pytest.fixture(scope="session")
+def forwarding_service(aws: Aws, bucket: str, authority: Authority) -> Iterator[tuple[Service, Upstream]]:
+    """One that forwards."""
+    with open_upstream() as behind:
+        environment = variables(aws, bucket, **{Variable.FORWARD_TO: behind.url})
+        with running(environment, trust=authority.pem) as started:
+            yield started, behind
+
+
+@pytest.fixture
+def forwarding(forwarding_service: tuple[Service, Upstream]) -> Service:
+    return forwarding_service[0]
+
+
+@pytest.fixture
+def upstream(forwarding_service: tuple[Service, Upstream]) -> Iterator[Upstream]:
+    """What it forwards to; it answers `ok` until a test says otherwise."""
+    yield forwarding_service[1]
+    forwarding_service[1].reset()
