@@ -174,13 +174,7 @@ class AuditLog:
 
     def record(self, event: Event, **fields: Field) -> None:
         """Write one event; a field of its schema that is not given is null, so that lines of a kind look alike."""
-        whole = dict.fromkeys(SCHEMA[event]) | fields
-        line = beginning = self._begin(event)
-        for limit in _SHORTER:
-            line = beginning + "".join(f',"{name}":{_render(value, limit)}' for name, value in whole.items()) + "}\n"
-            if len(line) <= MAX_LINE_BYTES:
-                break
-        self._write(line)
+        self._write(self._compose(event, fields))
 
     def request(  # noqa: PLR0913 -- one for each field; anything that carried them would cost as much as the line
         self,
@@ -241,14 +235,28 @@ class AuditLog:
             self._second, self._until_second = second, moment.astimezone(UTC).isoformat(timespec="seconds")[:19]
         return f'{{"time":"{self._until_second}.{moment.microsecond // 1000:03d}{self._after_time[event]}'
 
+    def _compose(self, event: Event, fields: dict[str, Field]) -> str:
+        whole = dict.fromkeys(SCHEMA[event]) | fields
+        line = beginning = self._begin(event)
+        for limit in _SHORTER:
+            line = beginning + "".join(f',"{name}":{_render(value, limit)}' for name, value in whole.items()) + "}\n"
+            if len(line) <= MAX_LINE_BYTES:
+                break
+        return line
+
     def _write(self, line: str) -> None:
         lost = self._output.write(line)
         if lost:
-            self.lines_lost += lost
-            self._untold += lost
+            self._note(lost)
         elif self._untold:
-            lines, self._untold = self._untold, 0
-            self.record(Event.AUDIT_LINES_LOST, lines=lines)
+            untold, self._untold = self._untold, 0
+            if lost := self._output.write(self._compose(Event.AUDIT_LINES_LOST, {"lines": untold})):
+                self._untold = untold
+                self._note(lost)
+
+    def _note(self, lost: int) -> None:
+        self.lines_lost += lost
+        self._untold += lost
 
 
 def _describe(connection: ConnectionFacts) -> str:
