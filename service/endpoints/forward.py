@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from http import HTTPMethod, HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -25,6 +25,9 @@ import httpcore2
 from service.endpoints.asgi import Receive, Scope, Send
 from service.endpoints.forwarded_fields import Fields, identity_fields, request_fields, response_fields
 from service.errors import PeerGoneError, UpstreamError
+
+if TYPE_CHECKING:
+    import h11  # httpcore2 brings it
 
 MAX_CONNECTIONS: Final = 256
 """To the upstream, of each worker: more requests than that under way at once are more than it is likely to take."""
@@ -140,6 +143,7 @@ class Forward:
             raise _fault(error) from error
         try:
             await _pass_on(response, send)
+            _drop_strays(response)
         finally:
             await response.aclose()
 
@@ -262,6 +266,19 @@ async def _pass_on(response: httpcore2.Response, send: Send) -> None:
     except _CAUGHT as error:
         raise _fault(error) from error
     await send({"type": "http.response.body", "body": b""})
+
+
+def _drop_strays(response: httpcore2.Response) -> None:
+    """
+    Make sure that what an upstream sent beyond its answer is not taken for the answer to somebody else's request.
+
+    httpcore2 would keep it with the connection, and has no word for this. h11, beneath it, gives up a connection
+    whose sending failed, and httpcore2 closes such a one. A test fails if that should ever change.
+    """
+    stream: Any = response.stream  # Any: it is the pool's own, and does not show what it wraps
+    beneath: h11.Connection = stream._stream._connection._h11_state  # noqa: SLF001 -- see above
+    if beneath.trailing_data[0]:
+        beneath.send_failed()
 
 
 def _framing(scope: Scope) -> Fields:
