@@ -18,7 +18,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from service.settings import MAX_STOP_SECONDS
+from service.contract import KEY_SET_PREFIX, TokenBinding
+from service.errors import PolicyError
+from service.identity.policy import DEFAULT_POLICY, Policy, find_token_faults, read_policy
+from service.settings import ISSUER, KEY_SET, MAX_STOP_SECONDS
 from stacks.errors import DeploymentError
 from stacks.fact_table import Fault, Report, Table
 from stacks.key_lines import locate_keys
@@ -155,6 +158,29 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
+class BearerTokens:
+    """
+    Which bearer tokens count; issuer, audience and key set stand together or not at all.
+
+    Attributes:
+        issuer: Whose JWT are taken; None takes the registry's opaque tokens alone.
+        audience: What they must be for.
+        key_set: The issuer's public keys: an object of the certificate bucket, or a URL.
+        binding: Whether a token counts only with the certificate it was issued for.
+    """
+
+    issuer: str | None
+    audience: str | None
+    key_set: str | None
+    binding: TokenBinding
+
+    @property
+    def key_set_object(self) -> str | None:
+        """The object of the certificate bucket that holds the keys, if they are there."""
+        return self.key_set if self.key_set is not None and self.key_set.startswith(KEY_SET_PREFIX) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Everything an operator decides about one environment."""
 
@@ -170,6 +196,13 @@ class Environment:
     logs: Logs
     alarms: Alarms
     registry: Registry
+    policy: Policy = DEFAULT_POLICY
+    bearer_token: BearerTokens | None = None
+
+    @property
+    def key_set_object(self) -> str | None:
+        """The object of the certificate bucket that holds a token issuer's keys, if one does."""
+        return self.bearer_token.key_set_object if self.bearer_token else None
 
     @property
     def partition(self) -> str:
@@ -275,6 +308,8 @@ def _environment(file: Table) -> Environment:
         logs=_logs(file.table("logs")),
         alarms=_alarms(file.table("alarms")),
         registry=_registry(file.table("registry")),
+        policy=_policy(file),
+        bearer_token=_bearer_token(file.optional_table("bearer_token")),
     )
     file.end()
     return environment
@@ -384,6 +419,33 @@ def _registry(table: Table) -> Registry:
     return registry
 
 
+def _policy(file: Table) -> Policy:
+    """Read the routes with the service's own parser; without any an enrolled certificate is demanded everywhere."""
+    routes = file.anything("routes")
+    if routes is None:
+        return DEFAULT_POLICY
+    try:
+        return read_policy(routes)
+    except PolicyError as error:
+        for fault in error.faults:
+            file.report.add(fault.place, fault.expected, fault.found)
+        return DEFAULT_POLICY
+
+
+def _bearer_token(table: Table | None) -> BearerTokens | None:
+    if table is None:
+        return None
+    key_set = "an object like tokens/keys.json or an https URL"
+    tokens = BearerTokens(
+        issuer=table.optional_text("issuer", "what the tokens' `iss` says", _is_issuer),
+        audience=table.optional_text("audience", "what the tokens' `aud` says", _is_issuer),
+        key_set=table.optional_text("key_set", key_set, lambda text: KEY_SET.fullmatch(text) is not None),
+        binding=table.optional_choice("binding", TokenBinding.REQUIRED),
+    )
+    table.end()
+    return tokens
+
+
 # -- what must hold between facts -------------------------------------------
 
 
@@ -405,6 +467,8 @@ def _rules(environment: Environment, file_name: str) -> Iterator[_Rule]:
         case ExistingNetwork():
             yield from _existing_network_rules(environment.network)
     yield from _ingress_rules(environment)
+    if environment.bearer_token is not None:
+        yield from _bearer_token_rules(environment, environment.bearer_token)
     yield from _capacity_rules(environment.capacity, environment.service)
 
 
@@ -502,6 +566,33 @@ def _ingress_rules(environment: Environment) -> Iterator[_Rule]:
     )
 
 
+def _bearer_token_rules(environment: Environment, tokens: BearerTokens) -> Iterator[_Rule]:
+    for fault in find_token_faults(environment.policy, settings_given=True):
+        yield _Rule((*fault.place, "routes"), holds=False, expected=fault.expected, found=fault.found)
+    given = {"issuer": tokens.issuer, "audience": tokens.audience, "key_set": tokens.key_set}
+    for name, value in given.items():
+        others = " and ".join(other for other in given if given[other] is not None)
+        yield _Rule(
+            (f"bearer_token.{name}",),
+            value is not None or not others,
+            f"it beside {others}",
+            "nothing: the key is missing",
+        )
+    url = tokens.key_set if tokens.key_set is not None and tokens.key_set_object is None else ""
+    yield _Rule(
+        ("bearer_token.key_set", "network.egress"),
+        not url or environment.network.egress is not Egress.ENDPOINTS,
+        f'an object below {KEY_SET_PREFIX}, for with egress "endpoints" tasks reach nothing outside AWS',
+        f'"{url}"',
+    )
+    yield _Rule(
+        ("bearer_token.key_set", "name"),
+        not url.startswith("http:") or environment.name == LOCAL,
+        "https; http is for local alone",
+        f'"{url}"',
+    )
+
+
 def _capacity_rules(capacity: Capacity, service: Service) -> Iterator[_Rule]:
     yield _Rule(
         ("capacity.max_instances", "capacity.min_instances"),
@@ -544,6 +635,7 @@ def _text_matching(pattern: str) -> Callable[[str], str | None]:
     return lambda text: text if accept(text) else None
 
 
+_is_issuer = _matches(ISSUER.pattern)
 _is_word = _matches(r"[a-z](-?[a-z0-9])*")
 _is_zone_id = _matches(r"Z[A-Z0-9]{1,31}")
 

@@ -92,6 +92,18 @@ class Table:
         # An absent table is one fault: its keys are not each missing as well.
         return Table(value, Report({}) if value is nothing else self.report, (*self.path, key))
 
+    def optional_table(self, key: str) -> Table | None:
+        """Descend into a table that may be left out."""
+        if key in self:
+            return self.table(key)
+        self._known.append(key)
+        return None
+
+    def anything(self, key: str) -> object:
+        """Read a value that somebody else judges; None when it is left out."""
+        self._known.append(key)
+        return self.values.get(key)
+
     def text(self, key: str, expected: str, accept: Callable[[str], bool]) -> str:
         """Read a text that is accepted."""
         return self.parsed(key, expected, lambda text: text if accept(text) else None, placeholder="")
@@ -115,6 +127,13 @@ class Table:
         return self.parsed(
             key, expected, lambda text: choices(text) if text in words else None, placeholder=placeholder
         )
+
+    def optional_choice(self, key: str, default: Choice) -> Choice:
+        """Read one of a closed set of words that may be left out."""
+        if key in self:
+            return self.choice(key, type(default))
+        self._known.append(key)
+        return default
 
     def integer(self, key: str, *, least: int, most: int, unit: str = "") -> int:
         """Read a whole number between two bounds, both included."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 KeyPath = tuple[str, ...]
 """The names from the root to a key; an element of an array is its index as text."""
@@ -64,6 +64,8 @@ class _Walk:
 
     tokens: list[_Token]
     lines: dict[KeyPath, int]
+    counts: dict[KeyPath, int] = field(default_factory=dict)
+    """The index of the last table of each array of tables."""
     position: int = 0
 
     def document(self) -> None:
@@ -77,12 +79,28 @@ class _Walk:
                 self._pair(table)
 
     def _header(self) -> KeyPath:
+        brackets = 0
         while self._is_next("["):
             self.position += 1
-        table = self._key(())
+            brackets += 1
+        line = self.tokens[self.position].line
+        table = self._inside(self._key(()))
+        if brackets > 1:
+            self.counts[table] = self.counts.get(table, -1) + 1
+            table = (*table, str(self.counts[table]))
+        self.lines.setdefault(table, line)
         while self._is_next("]"):
             self.position += 1
         return table
+
+    def _inside(self, header: KeyPath) -> KeyPath:
+        """Put in what a header leaves out: below an array of tables it means the array's last one."""
+        path: KeyPath = ()
+        for name in header[:-1]:
+            path = (*path, name)
+            if path in self.counts:
+                path = (*path, str(self.counts[path]))
+        return (*path, header[-1])
 
     def _pair(self, table: KeyPath) -> None:
         path = self._key(table)

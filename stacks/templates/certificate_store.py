@@ -118,6 +118,12 @@ class _Store:
     def manifests(self) -> str:
         return f"{self.bucket}/{contract.MANIFEST_PREFIX}*"
 
+    @property
+    def everything(self) -> list[str]:
+        """What is locked; a token issuer's keys with it where they are kept here."""
+        key_sets = [f"{self.bucket}/{contract.KEY_SET_PREFIX}*"] if self.environment.key_set_object else []
+        return [self.key_objects, self.manifests, *key_sets]
+
     def object(self, key: str) -> str:
         return f"{self.bucket}/{key}"
 
@@ -209,7 +215,6 @@ def _certificate_bucket(environment: Environment, key: Key, log_bucket_policy: B
 def _bucket_lock(store: _Store, key: Key, pin: Sequence[Statement]) -> PolicyDocument:
     reading = [Action("s3", "GetObject*")]
     writing = [Action("s3", "PutObject*"), Action("s3", "DeleteObject*"), Action("s3", "RestoreObject")]
-    everything = [store.key_objects, store.manifests]
     return policy(
         *_only_encrypted_transport(store.bucket),
         deny(
@@ -221,11 +226,11 @@ def _bucket_lock(store: _Store, key: Key, pin: Sequence[Statement]) -> PolicyDoc
         deny(
             "NoOtherWrites",
             writing,
-            everything,
+            store.everything,
             when=[ArnNotLike({"aws:PrincipalArn": store.certificate_admin_role})],
         ),
         *_only_our_encryption(store, key),
-        *_only_signed_requests([*reading, *writing], everything),
+        *_only_signed_requests([*reading, *writing], store.everything),
         *pin,
     )
 
@@ -288,7 +293,7 @@ def _deny_task_outside_the_vpc(template: Template, store: _Store) -> list[Statem
         deny(
             "TaskOnlyThroughTheEndpoint",
             [Action("s3", "GetObject*")],
-            [store.key_objects, store.manifests],
+            store.everything,
             when=[ArnLike({"aws:PrincipalArn": store.task_role}), StringNotEquals({"aws:SourceVpce": endpoint})],
         )
     ]
@@ -327,19 +332,21 @@ def _closed_and_versioned(bucket: Bucket) -> Bucket:
 def _task_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
     # No ListBucket: the task knows its objects by name, and learns of no other.
     pair = [store.object(contract.CHAIN_KEY), store.object(contract.PRIVATE_KEY_KEY)]
+    key_set = store.environment.key_set_object
+    key_set_grants = [] if key_set is None else [allow("ReadKeySet", [s3_actions.GetObject], store.object(key_set))]
     return ManagedPolicy(
         "TaskReadsCertificate",
         Roles=[take(template, store.environment, Output.TASK_ROLE_NAME)],
         PolicyDocument=policy(
             allow("ReadManifest", [s3_actions.GetObject], store.object(contract.MANIFEST_KEY)),
             allow("ReadPair", [s3_actions.GetObject, s3_actions.GetObjectVersion], pair),
+            *key_set_grants,
             allow("DecryptThroughS3", [kms.Decrypt], GetAtt(key, "Arn"), when=[_through_s3(store.environment)]),
         ),
     )
 
 
 def _certificate_admin_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
-    objects = [store.key_objects, store.manifests]
     return ManagedPolicy(
         "CertificateAdminKeepsCertificate",
         Roles=[take(template, store.environment, Output.CERTIFICATE_ADMIN_ROLE_NAME)],
@@ -347,7 +354,7 @@ def _certificate_admin_policy(template: Template, store: _Store, key: Key) -> Ma
             allow(
                 "KeepObjects",
                 [s3_actions.GetObject, s3_actions.GetObjectVersion, s3_actions.PutObject, s3_actions.DeleteObject],
-                objects,
+                store.everything,
             ),
             allow("FindVersions", [s3_actions.ListBucket, s3_actions.ListBucketVersions], store.bucket),
             allow(

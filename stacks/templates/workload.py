@@ -46,6 +46,7 @@ from service.contract import (
     ProxyProtocol,
     Variable,
 )
+from service.identity.policy import DEFAULT_POLICY, render_policy
 from stacks import naming
 from stacks.environment import HEALTHY_THRESHOLD, Architecture, Environment
 from stacks.naming import OperatorParameter, Output
@@ -141,11 +142,28 @@ def _variables(template: Template, environment: Environment) -> list[Environment
         Variable.LAME_DUCK_SECONDS: str(environment.service.lame_duck_seconds),
         Variable.DRAIN_SECONDS: str(environment.service.drain_seconds),
         OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
+        **_policy_variables(environment),
         "AWS_REGION": environment.region,
         # Instances keep containers from the metadata; the client library must not wait for it.
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     return [EnvironmentVariable(Name=str(name), Value=value) for name, value in values.items()]
+
+
+def _policy_variables(environment: Environment) -> dict[str, object]:
+    """Say what requests must pass; the service's own default needs no variable."""
+    values: dict[str, object] = {}
+    if environment.policy != DEFAULT_POLICY:
+        values[Variable.POLICY] = render_policy(environment.policy)
+    tokens = environment.bearer_token
+    if tokens is None:
+        return values
+    if tokens.issuer is not None:
+        values[Variable.TOKEN_ISSUER] = tokens.issuer
+        values[Variable.TOKEN_AUDIENCE] = tokens.audience
+        values[Variable.TOKEN_KEY_SET] = tokens.key_set
+    values[Variable.TOKEN_BINDING] = tokens.binding.value
+    return values
 
 
 def _log(template: Template, environment: Environment) -> LogConfiguration:

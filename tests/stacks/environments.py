@@ -56,6 +56,38 @@ def faults_of(text: str, name: str = "staging") -> tuple[Fault, ...]:
     return ()
 
 
+TOKENS = """
+[[routes]]
+path = "/"
+all_of = ["pinned_certificate"]
+
+[[routes]]
+path = "/records"
+all_of = ["pinned_certificate", "bearer_token"]
+roles = ["send"]
+
+[bearer_token]
+issuer = "https://issuer.example"
+audience = "https://ingress.local.test"
+key_set = "tokens/issuer.json"
+"""
+"""Certificate and token on one route, the issuer's keys in the bucket."""
+
+
+def with_tokens(*replacements: tuple[str, str], name: str = "staging") -> Environment:
+    """Load a file with `TOKENS` at its end, in which texts are replaced by others."""
+    return parse_environment(with_tokens_text(*replacements, name=name), Path(f"{name}.toml"))
+
+
+def with_tokens_text(*replacements: tuple[str, str], name: str = "staging") -> str:
+    """Put `TOKENS` at the end of a file and replace texts; each must be there."""
+    text = changed_text(name=name) + TOKENS
+    for old, new in replacements:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
 EXISTING_NETWORK = """\
 [network]
 vpc_id = "vpc-0123456789abcdef0"
@@ -117,7 +149,8 @@ def environment_texts(draw: st.DrawFn) -> str:
         "registry": {"deletion_protection": draw(st.booleans())},
     }
     head: dict[str, object] = {"name": "drawn", "project": "ingress", "account": "111122223333", "region": region}
-    return _lines(head) + "".join(f"\n[{name}]\n{_lines(values)}" for name, values in tables.items())
+    tokens = draw(st.sampled_from(["", TOKENS]))
+    return _lines(head) + "".join(f"\n[{name}]\n{_lines(values)}" for name, values in tables.items()) + tokens
 
 
 @st.composite

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.contract import TokenBinding
+from service.errors import PolicyError
+from service.identity.policy import DEFAULT_POLICY, Strategy, parse_policy
 from stacks.environment import (
     Architecture,
+    BearerTokens,
     Egress,
     EnvironmentFileError,
     ExistingNetwork,
@@ -31,6 +35,8 @@ from tests.stacks.environments import (
     faults,
     faults_of,
     with_existing_network,
+    with_tokens,
+    with_tokens_text,
 )
 
 
@@ -279,3 +285,97 @@ def test_a_damaged_file_fails_with_our_own_error_alone(damage: str, start: int, 
 @given(environment_texts())
 def test_a_valid_file_has_no_fault(text: str) -> None:
     assert faults_of(text, "drawn") == ()
+
+
+# -- routes and tokens ---------------------------------------------------------
+
+
+def test_without_routes_an_enrolled_certificate_is_demanded_everywhere() -> None:
+    staging = environment("staging")
+
+    assert (staging.policy, staging.bearer_token) == (DEFAULT_POLICY, None)
+
+
+def test_routes_and_tokens_arrive_as_values() -> None:
+    found = with_tokens()
+
+    assert [(route.path, route.alternatives, route.roles) for route in found.policy.routes] == [
+        ("/records", ((Strategy.PINNED_CERTIFICATE, Strategy.BEARER_TOKEN),), ("send",)),
+        ("/", ((Strategy.PINNED_CERTIFICATE,),), ()),
+    ]
+    assert found.bearer_token == BearerTokens(
+        "https://issuer.example", "https://ingress.local.test", "tokens/issuer.json", TokenBinding.REQUIRED
+    )
+
+
+def test_opaque_tokens_need_no_issuer() -> None:
+    text = with_tokens_text()
+
+    found = parse_environment(text[: text.index("[bearer_token]")], Path("staging.toml"))
+
+    assert found.policy.strategies == set(Strategy)
+    assert found.bearer_token is None
+
+
+@pytest.mark.parametrize(
+    ("replacement", "key", "expected", "found"),
+    [
+        (('"bearer_token"]', '"bearer_tokens"]'), "routes[1].all_of[1]", "a strategy", "(did you mean bearer_token?)"),
+        (('"bearer_token"]', '"saml_assertion"]'), "routes[1].all_of[1]", "a strategy", "which is not there yet"),
+        (('path = "/records"', 'path = "/"'), "routes[1].path", "another path than /", "/ again"),
+        (('path = "/records"', 'path = "records"'), "routes[1].path", "/ or a path like /records", '"records"'),
+        (
+            ('all_of = ["pinned_certificate", "bearer_token"]', 'any_of = ["bearer_token", { all_of = [] }]'),
+            "routes[1].any_of[1].all_of",
+            "a strategy, for an empty list always refuses",
+            "none",
+        ),
+        ((', "bearer_token"', ""), "bearer_token", "a route that demands bearer_token", "these settings do nothing"),
+        (
+            ('issuer = "https://issuer.example"\n', ""),
+            "bearer_token.issuer",
+            "it beside audience and key_set",
+            "nothing",
+        ),
+        (('audience = "https://ingress.local.test"\n', ""), "bearer_token.audience", "it beside issuer", "nothing"),
+        (('key_set = "tokens/issuer.json"\n', ""), "bearer_token.key_set", "it beside issuer", "nothing"),
+        (('"tokens/issuer.json"', '"server/key.pem"'), "bearer_token.key_set", "an object like", '"server/key.pem"'),
+        (('"tokens/issuer.json"', '"http://127.0.0.1/k"'), "bearer_token.key_set", "https", '"http://127.0.0.1/k"'),
+        (("[bearer_token]", '[bearer_token]\nbinding = "no"'), "bearer_token.binding", '"required" or', '"no"'),
+        (("[bearer_token]", '[bearer_token]\nbindings = "no"'), "bearer_token.bindings", "a known key", "binding"),
+    ],
+    ids=range(13),
+)
+def test_a_fault_of_routes_or_tokens_is_told_at_its_line(
+    replacement: tuple[str, str], key: str, expected: str, found: str
+) -> None:
+    text = with_tokens_text(replacement)
+
+    (fault,) = faults_of(text)
+
+    assert fault.key == key
+    assert expected in fault.expected
+    assert found in fault.found
+    assert fault.line is not None
+    first = text.splitlines().index("[[routes]]") + 1
+    assert first < fault.line <= len(text.splitlines())
+
+
+def test_keys_behind_a_url_need_a_way_out() -> None:
+    url = ('"tokens/issuer.json"', '"https://issuer.example/keys"')
+
+    assert with_tokens(url).key_set_object is None
+    (fault,) = faults_of(with_tokens_text(url, name="production"), "production")
+    assert fault.key == "bearer_token.key_set"
+    assert fault.expected == ('an object below tokens/, for with egress "endpoints" tasks reach nothing outside AWS')
+
+
+def test_a_fault_of_the_policy_reads_the_same_at_boot() -> None:
+    routes = '{"routes":[{"path":"/","any_of":["pinned_certificate","pinned_certificate"]}]}'
+    text = changed_text() + '[[routes]]\npath = "/"\nany_of = ["pinned_certificate", "pinned_certificate"]\n'
+
+    (of_file,) = faults_of(text)
+    with pytest.raises(PolicyError) as of_boot:
+        parse_policy(routes)
+
+    assert str(of_file).endswith(str(of_boot.value.faults[0]))

@@ -72,14 +72,28 @@ def test_what_stands_in_texts_and_comments_is_no_key() -> None:
     assert not [path for path in lines if "not_a_key" in path or "not" in path]
 
 
-def test_a_table_that_stands_twice_is_where_it_is_first_named() -> None:
-    assert locate_keys(AWKWARD)["many",] == 25
+def test_each_table_of_an_array_has_its_own_lines() -> None:
+    lines = locate_keys(AWKWARD)
+
+    assert lines["many",] == 25
+    assert (lines["many", "0"], lines["many", "0", "name"]) == (25, 26)
+    assert (lines["many", "1"], lines["many", "1", "name"]) == (27, 28)
+
+
+def test_a_table_below_an_array_belongs_to_its_last_one() -> None:
+    text = "[[a]]\n[[a.b]]\nx = 1\n[[a]]\n[[a.b]]\n[[a.b]]\nx = 2\n[a.c]\ny = 3\n"
+
+    lines = locate_keys(text)
+
+    assert lines["a", "0", "b", "0", "x"] == 3
+    assert lines["a", "1", "b", "1", "x"] == 7
+    assert lines["a", "1", "c", "y"] == 9
 
 
 def test_every_key_that_toml_reads_has_a_line() -> None:
     lines = locate_keys(AWKWARD)
 
-    assert _paths(tomllib.loads(AWKWARD)) - {("many", "0"), ("many", "1")} <= _without_array_tables(lines)
+    assert _paths(tomllib.loads(AWKWARD)) <= set(lines)
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=6)
@@ -121,8 +135,3 @@ def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
             parts = []
     found = {path} - {()}
     return found.union(*(_paths(inner, (*path, key)) for key, inner in parts))
-
-
-def _without_array_tables(lines: dict[KeyPath, int]) -> set[KeyPath]:
-    """Say the paths of an array of tables as `tomllib` nests them: ours leave out which one of them it was."""
-    return set(lines) | {("many", index, *path[1:]) for path in lines if path[0] == "many" for index in ("0", "1")}

@@ -12,7 +12,7 @@ from service.contract import CHAIN_KEY, MANIFEST_KEY, PENDING_PRIVATE_KEY_KEY, P
 from stacks.catalog import assemble
 from stacks.environment import parse_environment
 from stacks.naming import certificate_bucket, role_arn
-from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network
+from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network, with_tokens
 from tests.stacks.templates.denials import denied_by
 from tests.stacks.templates.reading import listed, of_type, properties, statements
 
@@ -297,3 +297,40 @@ def test_the_certificate_bucket_waits_until_it_may_write_its_log() -> None:
     template = catalog()["certificate_store"].template
 
     assert template["Resources"]["CertificateBucket"]["DependsOn"] == "LogBucketPolicy"
+
+
+# -- a token issuer's keys ---------------------------------------------------------
+
+
+KEYS = "tokens/issuer.json"
+
+
+def judge_tokens(action: str, key: str, context: Mapping[str, str]) -> set[str]:
+    document = properties(assemble(with_tokens()), "certificate_store", "CertificateBucketPolicy")["PolicyDocument"]
+    return denied_by(document, action, address("staging", key), context)
+
+
+@pytest.mark.parametrize("action", ["s3:PutObject", "s3:DeleteObject", "s3:PutObjectTagging"])
+def test_whoever_could_write_the_keys_could_sign_tokens_so_one_role_may(action: str) -> None:
+    writers = {who for who, arn in principals("staging").items() if not judge_tokens(action, KEYS, request(arn))}
+
+    assert writers == {"certificate-admin"}
+
+
+def test_the_keys_are_read_signed_over_tls_and_through_the_endpoint() -> None:
+    task = principals("staging")["task"]
+    elsewhere = request(task, aws__SourceVpce="vpce-of-somebody-else")
+
+    assert not judge_tokens("s3:GetObject", KEYS, request(task))
+    assert judge_tokens("s3:GetObject", KEYS, elsewhere) == {"TaskOnlyThroughTheEndpoint"}
+    assert judge_tokens("s3:GetObject", KEYS, request(task, s3__authType="REST-QUERY-STRING")) == {"NoPresignedAddress"}
+
+
+def test_the_task_reads_that_one_object_and_only_where_keys_are_kept_here() -> None:
+    found = assemble(with_tokens())
+    by_file = statements(properties(found, "certificate_store", "TaskReadsCertificate")["PolicyDocument"])
+
+    assert listed(by_file["ReadKeySet"]["Action"]) == ["s3:GetObject"]
+    assert listed(by_file["ReadKeySet"]["Resource"]) == [address("staging", KEYS)]
+    by_url = assemble(with_tokens((f'"{KEYS}"', '"https://issuer.example/keys"')))
+    assert by_url["certificate_store"].body == catalog("staging")["certificate_store"].body

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from service.contract import CONTAINER_NAME, HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol
+from service.contract import CONTAINER_NAME, HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, TokenBinding, Variable
 from service.settings import parse_settings
 from stacks.catalog import Catalog, assemble
 from stacks.environment import parse_environment
 from stacks.naming import Output, certificate_bucket, client_registry_table
-from tests.stacks.environments import NAMES, catalog, changed, environment, environment_texts
+from tests.stacks.environments import NAMES, catalog, changed, environment, environment_texts, with_tokens
 from tests.stacks.templates.reading import properties, resource
 
 
@@ -177,3 +177,23 @@ def test_what_becomes_of_a_log_line_is_decided(name: str) -> None:
     options = container(catalog(name))["LogConfiguration"]["Options"]
 
     assert (options["mode"], options["max-buffer-size"]) == ("non-blocking", "25m")
+
+
+def test_routes_and_tokens_reach_the_service_as_they_stand_in_the_file() -> None:
+    facts = with_tokens()
+
+    given = variables(assemble(facts))
+    found = parse_settings(given)
+
+    assert found.policy == facts.policy
+    assert found.token_issuer is not None
+    assert (found.token_issuer.issuer, found.token_issuer.key_set) == ("https://issuer.example", "tokens/issuer.json")
+    assert found.token_binding is TokenBinding.REQUIRED
+    assert given[Variable.POLICY] == (
+        '{"routes":[{"path":"/records","all_of":["pinned_certificate","bearer_token"],"roles":["send"]},'
+        '{"path":"/","all_of":["pinned_certificate"]}]}'
+    )
+
+
+def test_the_default_policy_needs_no_variable() -> None:
+    assert not {Variable.POLICY, Variable.TOKEN_ISSUER, Variable.TOKEN_BINDING} & variables(catalog()).keys()
