@@ -17,7 +17,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
-from service.audit import AuditLog, Event
+from service.audit import AuditLog, ConnectionFacts
 from service.contract import Metric
 from service.endpoints import whoami
 from service.endpoints.asgi import PROBLEM_JSON, Application, Message, Receive, Scope, Send, answer
@@ -28,7 +28,7 @@ from service.identity.peer import Peer
 from service.identity.policy import Policy, Strategy, decide
 from service.identity.presented import Authenticator, Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
-from service.metrics import Measures
+from service.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Gate:
         guard: Guard,
         doctor: Doctor,
         audit: AuditLog,
-        metrics: Measures,
+        metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
         self._application = application
@@ -75,6 +75,8 @@ class Gate:
         self._doctor = doctor
         self._audit = audit
         self._metrics = metrics
+        self._requests = {each: metrics.counter(Metric.REQUESTS, decision=each) for each in _DECISIONS}
+        self._latency = metrics.histogram(Metric.LATENCY)
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,12 +86,12 @@ class Gate:
         1. who is this: the strategies that the route's policy names are asked, for each request anew;
         2. what may they: the route says which roles;
         3. answer: the application's, or a refusal with its reason; `/whoami` answers anybody;
-        4. audit: one line, whatever became of it.
+        4. audit: one line, whatever became of it, before the last of the answer is handed on.
         """
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
             return
-        request = _Request(scope, receive, send)
+        request = _Request(scope, receive, send, record=self._record)
         try:
             if scope["path"] == whoami.PATH:
                 await self._consult(request)
@@ -98,7 +100,7 @@ class Gate:
         except Exception as error:  # noqa: BLE001 -- the edge of a request
             await request.fail(error)
         finally:
-            self._record(request)
+            request.record()
 
     async def _let_in(self, request: _Request) -> None:
         scope = request.scope
@@ -136,28 +138,24 @@ class Gate:
         if isinstance(verdict, Refused):
             reason, cause = verdict.reason, verdict.cause
         elif isinstance(verdict, Client):
-            client = verdict.name
-        self._audit.record(
-            Event.REQUEST,
+            client, cause = verdict.name, verdict.cause
+            if verdict.not_after is not None:
+                self._metrics.saw_client(client, verdict.not_after)
+        fingerprint = peer.fingerprint.hex if peer.fingerprint else None
+        self._audit.request(
+            ConnectionFacts(address, port, fingerprint, peer.tls_version, peer.cipher, peer.group, peer.verify_errors),
             request_id=request.id,
             decision=decision,
             reason=reason,
             cause=request.cause or cause,
             status=request.status,
             client=client,
-            fingerprint=peer.fingerprint.hex if peer.fingerprint else None,
             method=scope["method"],
             path=scope["path"],
-            peer_address=address,
-            peer_port=port,
-            tls_version=peer.tls_version,
-            cipher=peer.cipher,
-            group=peer.group,
-            verify_errors=peer.verify_errors,
             duration_ms=milliseconds,
         )
-        self._metrics.count(Metric.REQUESTS, decision=decision)
-        self._metrics.observe(Metric.LATENCY, milliseconds)
+        self._requests[decision].add()
+        self._latency.add(milliseconds)
         if decision == _REFUSED and reason is not None:
             self._metrics.count(Metric.REFUSALS, reason=reason)
 
@@ -178,8 +176,10 @@ class _Request:
     __slots__ = (
         "_body",
         "_has_peer_gone",
+        "_is_recorded",
         "_is_replayed",
         "_receive",
+        "_record",
         "_send",
         "_start",
         "began",
@@ -192,7 +192,7 @@ class _Request:
         "verdict",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, record: Callable[[_Request], None]) -> None:
         self.began = time.perf_counter()
         self.scope = scope
         self.peer: Peer = scope["state"]["peer"]
@@ -203,6 +203,8 @@ class _Request:
         self.status: int | None = None
         self._receive = receive
         self._send = send
+        self._record = record
+        self._is_recorded = False
         self._body: bytes | None = None
         self._is_replayed = False
         self._has_peer_gone = False
@@ -263,7 +265,16 @@ class _Request:
             start, self._start = self._start, None
             await self._send(start)
             self.status = start["status"]
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            # Before the peer can have the whole answer, whatever ends us then (docs/adr/0008).
+            self.record()
         await self._send(message)
+
+    def record(self) -> None:
+        """Write the line, once."""
+        if not self._is_recorded:
+            self._is_recorded = True
+            self._record(self)
 
     async def refuse(self, refused: Refused, *, wait_seconds: int | None = None) -> None:
         """Answer with the reason."""
@@ -317,6 +328,7 @@ class _Request:
 _ANSWERED: Final = "answered"
 _REFUSED: Final = "refused"
 _FAILED: Final = "failed"
+_DECISIONS: Final = (_ANSWERED, _REFUSED, _FAILED)
 
 
 def _decision(verdict: Verdict | None, status: int | None) -> str:

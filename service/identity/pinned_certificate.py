@@ -80,4 +80,4 @@ def _judge_dates(record: ClientRecord | PinRecord, at: datetime) -> Verdict:
         return Refused(Reason.NOT_YET_VALID, record.cause)
     if at > record.not_after:
         return Refused(Reason.EXPIRED, record.cause)
-    return Client(record.client, record.roles, cause=record.cause)
+    return Client(record.client, record.roles, cause=record.cause, not_after=record.not_after)

@@ -180,6 +180,7 @@ def _join(first: Client, second: Client) -> Client:
         scopes=tuple(dict.fromkeys(first.scopes + second.scopes)),
         is_named_by_registry=named.is_named_by_registry,
         cause=first.cause or second.cause,
+        not_after=first.not_after or second.not_after,
     )
 
 

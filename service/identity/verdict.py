@@ -7,7 +7,8 @@ metric all carry the same reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -46,6 +47,7 @@ class Client:
         scopes: What its token allows, in the token's order.
         is_named_by_registry: Whether the name is one of ours; a token's issuer may use names of its own.
         cause: What the audit should say beside it, such as an answer of the registry used past its age.
+        not_after: When the enrollment of the certificate or key that it was known by ends; None where none was asked.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Client:
     scopes: tuple[str, ...] = ()
     is_named_by_registry: bool = True
     cause: str | None = None
+    not_after: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
