@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +13,8 @@ import pytest
 
 from service.audit import AuditLog
 from service.connection.gate import Gate, Guard
-from service.endpoints.asgi import Application, Message, Receive, Scope, Send
+from service.contract import Metric
+from service.endpoints.asgi import Application, Message, Receive, Scope, Send, answer
 from service.endpoints.health import Health
 from service.endpoints.problem import status_of
 from service.endpoints.welcome import welcome
@@ -56,7 +59,19 @@ class Lines(list[dict[str, Any]]):
 
 def request(application: Application, *, method: str = "GET", path: str = "/") -> tuple[int, dict[str, Any]]:
     """Send one request to an application; returns status and document."""
-    scope: Scope = {
+    scope = scope_of(method=method, path=path)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(_call(application, scope, _hear_nothing, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def scope_of(*, method: str = "GET", path: str = "/") -> Scope:
+    """Describe a request."""
+    return {
         "type": "http",
         "method": method,
         "path": path,
@@ -66,27 +81,21 @@ def request(application: Application, *, method: str = "GET", path: str = "/") -
         "client": ("192.0.2.7", 51514),
         "state": {"peer": PEER},
     }
-    sent: list[Message] = []
 
-    async def send(message: Message) -> None:
-        sent.append(message)
 
-    async def receive() -> Message:
-        return {"type": "http.disconnect"}
-
-    asyncio.run(_call(application, scope, receive, send))
-    return sent[0]["status"], json.loads(sent[1]["body"])
+async def _hear_nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 async def _call(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     await application(scope, receive, send)
 
 
-def gate(verdict: Verdict, lines: Lines, application: Application = welcome) -> Gate:
+def gate(verdict: Verdict, lines: Lines, application: Application = welcome, *, metrics: Metrics | None = None) -> Gate:
     """Make a gate whose verdict is given."""
     audit = AuditLog(lines, environment="test", clock=lambda: NOW)
     guard = Guard(DEFAULT_POLICY, {Strategy.PINNED_CERTIFICATE: Says(verdict)})
-    metrics = Metrics(audit)
+    metrics = metrics or Metrics(audit)
     doctor = Doctor(environment="test", per_minute=60, clock=lambda: 0.0)
     return Gate(application, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=lambda: NOW)
 
@@ -153,6 +162,48 @@ def test_an_application_that_breaks_is_audited_as_failed() -> None:
     assert (lines[0]["decision"], lines[0]["status"], lines[0]["client"]) == ("failed", 500, "acme")
     assert lines[0]["cause"] == "LookupError"
     assert "of its own" not in json.dumps([document, lines[0]])
+
+
+def test_the_line_is_written_before_the_last_of_the_answer_is_handed_on() -> None:
+    """Whoever has the whole answer is in the log, whatever ends the process then."""
+    lines, seen = Lines(), list[tuple[str, int]]()
+
+    async def in_two_pieces(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await send({"type": "http.response.body", "body": b"2"})
+
+    async def send(message: Message) -> None:
+        seen.append((message.get("body", b"").decode(), len(lines)))
+
+    asyncio.run(_call(gate(ACME, lines, in_two_pieces), scope_of(), _hear_nothing, send))
+
+    assert seen == [("", 0), ("1", 0), ("2", 1)]
+    assert len(lines) == 1
+
+
+def test_work_after_the_answer_does_not_delay_the_line() -> None:
+    lines, at_work = Lines(), list[int]()
+
+    async def work_on(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer(send, HTTPStatus.OK, {})
+        at_work.append(len(lines))
+
+    request(gate(ACME, lines, work_on))
+
+    assert at_work == [1]
+    assert len(lines) == 1
+
+
+def test_a_client_that_was_let_in_is_measured_by_the_end_of_its_enrollment() -> None:
+    lines = Lines()
+    metrics = Metrics(AuditLog(lines, environment="test", clock=lambda: NOW))
+
+    request(gate(Client("acme", (), not_after=NOW + timedelta(days=20)), lines, metrics=metrics))
+    metrics.write(NOW)
+
+    days = [line[Metric.CLIENT_CERTIFICATE_DAYS] for line in lines if Metric.CLIENT_CERTIFICATE_DAYS in line]
+    assert days == [20, 20]
 
 
 @pytest.mark.parametrize("character", ["a", "\u20ac", "\U0001f600", "\0"], ids=ascii)
