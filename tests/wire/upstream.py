@@ -114,7 +114,8 @@ class Upstream:
         self._kept: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def answer_all(self, channel: Channel, answer: bytes = OK) -> None:
         """Keep every request and answer each the same."""
@@ -136,7 +137,11 @@ class Upstream:
         self.behavior = self.answer_all
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more, and end what is open."""
+        self.reset()
+        # Closing alone does not wake the one that waits for the next connection.
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(WAIT_SECONDS)
         self._listening.close()
 
     def _accept(self) -> None:
@@ -148,11 +153,8 @@ class Upstream:
                 threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        channel = Channel(plain)
-        with suppress(EOFError, OSError):
-            self.behavior(channel)
-        with suppress(OSError):
-            plain.close()
+        with suppress(EOFError, OSError), plain:
+            self.behavior(Channel(plain))
 
 
 @contextmanager
