@@ -10,12 +10,15 @@ from typing import Final
 
 from scripts._operator import Opener, certificate_admin, read_source, show_rows
 from scripts._terminal import ExitCode, Terminal, UsageError, environment_name
-from stacks.ceremonies import server_certificate
+from service.identity.key_set import MAX_KEY_SET_BYTES
+from stacks.ceremonies import key_set, server_certificate
 from stacks.ceremonies.development_authority import DevelopmentAuthority
+from stacks.ceremonies.key_set import InstalledKeySet
 from stacks.ceremonies.pasted import MAX_PASTED_BYTES
 from stacks.ceremonies.server_certificate import PendingKey, Status, show_time
 from stacks.ceremonies.signing_request import KeyKind, Subject
 from stacks.deployment.account import LOCAL
+from stacks.environment import Environment
 from stacks.errors import DeploymentError
 
 Verb = Callable[[argparse.Namespace, Terminal, Opener], int]
@@ -72,19 +75,45 @@ def install(options: argparse.Namespace, terminal: Terminal, open_operator: Open
     return ExitCode.DONE
 
 
-def status(options: argparse.Namespace, terminal: Terminal, open_operator: Opener) -> int:
-    """Show what is in force and what is pending."""
-    operator = open_operator(environment_name(options))
-    found = server_certificate.status(certificate_admin(operator), operator.environment)
-    host_name, now = operator.environment.ingress.host_name, datetime.now(UTC)
-    if options.output == "json":
-        terminal.record(_as_record(found, host_name, now))
-    else:
-        _show(found, host_name, terminal, now)
+def install_key_set(options: argparse.Namespace, terminal: Terminal, open_operator: Opener) -> int:
+    """Put a token issuer's public keys in force."""
+    name = environment_name(options)
+    data = read_source(options.file, terminal, max_bytes=MAX_KEY_SET_BYTES)
+    operator = open_operator(name)
+    admin = certificate_admin(operator)
+    before = key_set.status(admin, operator.environment)
+    keys = key_set.install(admin, operator.environment, data)
+    gone = sorted(_key_names(before) - {each.key_id or "" for each in keys})
+    if gone:
+        terminal.warning(f"tokens signed with {', '.join(gone)} are refused from now on")
+    terminal.progress(f"in force for {name}; running tasks take it within some minutes, without a restart")
+    show_rows(
+        terminal, [("key set", _keys_in_words(operator.environment, key_set.status(admin, operator.environment)))]
+    )
     return ExitCode.DONE
 
 
-VERBS: Final[Mapping[str, Verb]] = {"request": request, "install": install, "status": status}
+def status(options: argparse.Namespace, terminal: Terminal, open_operator: Opener) -> int:
+    """Show what is in force and what is pending."""
+    operator = open_operator(environment_name(options))
+    admin, environment = certificate_admin(operator), operator.environment
+    found, keys = server_certificate.status(admin, environment), key_set.status(admin, environment)
+    host_name, now = environment.ingress.host_name, datetime.now(UTC)
+    if options.output == "json":
+        terminal.record(_as_record(found, host_name, now) | {"key_set": _keys_as_record(keys)})
+    else:
+        _show(found, host_name, terminal, now)
+        if environment.bearer_token is not None:
+            show_rows(terminal, [("key set", _keys_in_words(environment, keys))])
+    return ExitCode.DONE
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "request": request,
+    "install": install,
+    "install-key-set": install_key_set,
+    "status": status,
+}
 
 
 def _install_development(name: str, terminal: Terminal, open_operator: Opener, *, at: datetime) -> int:
@@ -175,3 +204,30 @@ def _pending_in_words(pending: PendingKey | None) -> str:
         return "no key"
     pin = f", SPKI SHA-256 {pending.spki_sha256}" if pending.spki_sha256 else ""
     return f"a key since {show_time(pending.since)}{pin}"
+
+
+def _key_names(found: InstalledKeySet | None) -> set[str]:
+    return {each.key_id or "" for each in found.keys or ()} - {""} if found else set()
+
+
+def _keys_in_words(environment: Environment, found: InstalledKeySet | None) -> str:
+    tokens = environment.bearer_token
+    if tokens is None or tokens.key_set is None:
+        return "none: opaque tokens alone are taken"
+    if tokens.key_set_object is None:
+        return f"at {tokens.key_set}"
+    if found is None:
+        return f"none yet in {tokens.key_set_object}"
+    keys = ", ".join(f"{key.key_id or 'without a name'} ({key.kind})" for key in found.keys or ())
+    return f"{found.place} since {show_time(found.since)}: {keys or 'not a usable set'}"
+
+
+def _keys_as_record(found: InstalledKeySet | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    keys = (
+        None
+        if found.keys is None
+        else [{"kid": key.key_id, "kind": key.kind, "algorithms": list(key.algorithms)} for key in found.keys]
+    )
+    return {"object": found.place, "since": show_time(found.since), "keys": keys}

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _VERBS: Final = {
     "request": "make a key, keep it in the bucket as pending, and write the request for a public CA",
     "install": "check the chain the CA sent and put it in force with the pending key",
-    "status": "show the certificate in force, and whether a key waits for its certificate",
+    "install-key-set": "put a token issuer's public keys (a JWK set) into the bucket, where the environment keeps them",
+    "status": "show the certificate in force, whether a key waits for its certificate, and whose tokens count",
 }
 
 
@@ -64,6 +65,7 @@ def parser() -> _terminal.Parser:
         action="store_true",
         help="for local only: request, sign by an authority made for the moment, install; prints the authority",
     )
+    parsers["install-key-set"].add_argument("file", metavar="FILE", help="the JWK set; - reads standard input")
     parsers["status"].add_argument("--output", choices=("text", "json"), default="text")
     return whole
 

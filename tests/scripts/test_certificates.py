@@ -17,6 +17,8 @@ from scripts._operator import session_name
 from tests.certificates import Authority
 from tests.scripts.desk import Desk
 from tests.stacks.ceremonies.stage import ROOT, STAGING, aws
+from tests.stacks.environments import with_tokens
+from tests.tokens import Issuer, key_set
 
 
 @pytest.fixture
@@ -220,3 +222,42 @@ def _status(desk: Desk) -> dict[str, object]:
 def _file(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     return str(path)
+
+
+# -- a token issuer's keys ------------------------------------------------------------
+
+
+def test_the_keys_of_a_token_issuer_are_installed_and_shown() -> None:
+    old, new = Issuer(), Issuer(key_id="key-2")
+    with aws():
+        desk = Desk(with_tokens(name="local"))
+        before = desk.run(certificates.main, "status", "--env", "local")
+        first = desk.run(certificates.main, "install-key-set", "-", "--env", "local", pasted=old.key_set)
+        second = desk.run(certificates.main, "install-key-set", "-", "--env", "local", pasted=new.key_set)
+        shown = desk.run(certificates.main, "status", "--env", "local", "--output", "json")
+
+    assert "key set  none yet in tokens/issuer.json" in before.out
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert first.out.endswith(": key-1 (EC P-256)\n")
+    assert "tokens signed with key-1 are refused from now on" in second.err
+    assert json.loads(shown.out)["key_set"]["keys"] == [{"kid": "key-2", "kind": "EC P-256", "algorithms": ["ES256"]}]
+
+
+def test_a_private_key_is_not_installed_and_not_repeated() -> None:
+    secret = str(Issuer().key.as_dict(private=True)["d"])
+    with aws():
+        said = Desk(with_tokens(name="local")).run(
+            certificates.main, "install-key-set", "-", "--env", "local", pasted=key_set({"kty": "EC", "d": secret})
+        )
+
+    assert said.exit_code == 5
+    assert "key 1 is not a public key" in said.err
+    assert secret not in said.out + said.err
+
+
+def test_an_environment_without_a_key_set_says_where_to_name_it(desk: Desk) -> None:
+    said = desk.run(certificates.main, "install-key-set", "-", "--env", "local", pasted=Issuer().key_set)
+
+    assert said.exit_code == 5
+    assert "environments/local.toml, [bearer_token] key_set" in said.err
+    assert "key set" not in desk.run(certificates.main, "status", "--env", "local").out
