@@ -116,6 +116,8 @@ def _container(template: Template, environment: Environment) -> ContainerDefinit
         User=CONTAINER_USER,
         Privileged=False,
         ReadonlyRootFilesystem=True,
+        # No setuid program of the base image can give back what is dropped below.
+        DockerSecurityOptions=["no-new-privileges"],
         LinuxParameters=LinuxParameters(
             Capabilities=KernelCapabilities(Drop=["ALL"]),
             InitProcessEnabled=True,

@@ -80,6 +80,7 @@ def test_the_container_may_do_nothing_it_need_not(name: str) -> None:
     assert int(found["User"].split(":")[0]) > 0
     assert found["Privileged"] is False
     assert found["ReadonlyRootFilesystem"] is True
+    assert found["DockerSecurityOptions"] == ["no-new-privileges"]
     assert found["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert found["LinuxParameters"]["InitProcessEnabled"] is True
     assert found["LinuxParameters"]["Tmpfs"][0]["MountOptions"] == ["noexec", "nosuid", "nodev"]
