@@ -57,9 +57,20 @@ class Channel:
         head = self.head()
         asked = Asked(head, b"")
         if b"chunked" in b"".join(asked.values(b"transfer-encoding")):
-            return Asked(head, self._until(b"0\r\n\r\n"))
+            return Asked(head, self.chunked_rest())
         lengths = asked.values(b"content-length")
         return Asked(head, self._exactly(int(lengths[0])) if lengths else b"")
+
+    def some(self) -> bytes:
+        """Read what there is."""
+        if not self._early:
+            self._more()
+        data, self._early = self._early, b""
+        return data
+
+    def chunked_rest(self) -> bytes:
+        """Read up to the last chunk."""
+        return self._until(b"0\r\n\r\n")
 
     def send(self, data: bytes) -> None:
         """Answer."""
