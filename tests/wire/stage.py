@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,6 +40,7 @@ from service.contract import (
     RegistryAttribute,
     Variable,
 )
+from tests.audit_lines import read_line
 from tests.certificates import HOST_NAME, NOW, Identity
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ PROXY: Final = b"PROXY TCP4 192.0.2.7 203.0.113.9 51514 443\r\n"
 
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 WAIT_SECONDS: Final = 10.0
+OURS: Final = (sys.executable, "-m", "service")
 
 
 class Aws:
@@ -150,22 +152,22 @@ def variables(aws: Aws, bucket: str, **changed: str) -> dict[str, str]:
 
 def boot(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Start `python -m service` where it must fail, and wait for its end."""
-    command = [sys.executable, "-m", "service"]
     return subprocess.run(  # noqa: S603 -- our own module
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
+        OURS, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
     )
 
 
 class Service:
-    """`python -m service`, running."""
+    """`python -m service`, running; or what a test runs in its place."""
 
-    def __init__(self, environment: Mapping[str, str], *, trust: bytes) -> None:
+    def __init__(self, environment: Mapping[str, str], *, trust: bytes, command: Sequence[str | Path] = OURS) -> None:
         self.trust = trust
         self.events: list[dict[str, Any]] = []
+        self.unfit: list[str] = []
         self._arrived: queue.Queue[dict[str, Any]] = queue.Queue()
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed in close()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
+        self.process = subprocess.Popen(  # noqa: S603 -- our own module, or the command of a test
+            command,
             cwd=ROOT,
             env=dict(environment),
             stdout=subprocess.PIPE,
@@ -234,10 +236,11 @@ class Service:
             self.process.wait()
 
     def close(self) -> None:
-        """End it, if a test did not, and let go of its streams."""
+        """End it, if a test did not, and let go of its streams; every line it wrote was as documented."""
         self.stop(signal.SIGTERM)
         self._reader.join(WAIT_SECONDS)
         self._errors.close()
+        assert self.unfit == []
 
     def _read(self) -> None:
         stream = self.process.stdout
@@ -245,6 +248,10 @@ class Service:
             raise RuntimeError("standard output is a pipe")
         with stream:
             for line in stream:
+                try:
+                    read_line(line)
+                except (AssertionError, ValueError, KeyError) as error:
+                    self.unfit.append(f"{error!r}: {line}")
                 self._arrived.put(json.loads(line))
 
 
