@@ -9,18 +9,37 @@ to send still come out first: they are the alert that tells the peer why.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Final
+import sys
+from typing import Final, NamedTuple
 
 from OpenSSL import SSL, crypto
 
 from service.errors import HandshakeFailedError
 from service.identity.peer import Peer
 
-_READ_BYTES: Final = 16 * 1024
-"""One TLS record holds at most this (RFC 8446, section 5.1), and a read never returns more than one."""
+_RECORD_BYTES: Final = 16 * 1024
+"""One TLS record holds at most this (RFC 8446, section 5.1), and neither a read nor a write makes more than one."""
 
-_DRAIN_BYTES: Final = 64 * 1024
+_MOST_EXPANSION: Final = 256
+"""What encryption may add to a record (RFC 8446, section 5.2); TLS 1.2's suites here add less."""
+
+_LONGEST_RECORD: Final = _RECORD_BYTES + _MOST_EXPANSION
+
+_UNKNOWN: Final = 1 << 30
+"""Records, where only reading them can tell."""
+
+_FEED_BYTES: Final = 8 * 1024
+"""
+What OpenSSL is given at once.
+
+Its memory BIO keeps the room of the largest piece as long as the connection
+lives: 64 KiB given whole, as a loop reads it, would be 85 KiB of an idle one.
+"""
+
+_HEADER_BYTES: Final = 5
+_CONTENT_TYPES: Final = range(20, 24)
+_MAJOR_VERSION: Final = 3
+"""A record's header: type, version 3.x, length of two bytes (RFC 8446, section 5.1)."""
 
 _OBJECTIONS: Final = {
     2: "issuer_missing",
@@ -37,8 +56,7 @@ _OBJECTIONS: Final = {
 """OpenSSL's verify errors a partner's certificate commonly meets (x509_vfy.h), in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """
     What came of feeding bytes.
 
@@ -59,38 +77,52 @@ class TlsConnection:
     """
     The server's side of one TLS connection.
 
+    A read that finds nothing and a look for bytes to send that finds none each
+    raise an exception, and cost more than the record of a small request. So the
+    records that came in are counted as they go by: as many reads as there are
+    whole records need no other to find nothing, and where each gave plaintext,
+    none of them was a message that OpenSSL answers by itself.
+
     Attributes:
         peer: Who is on the other end; None until the handshake is complete.
     """
 
+    __slots__ = ("_connection", "_records", "peer")
+
     def __init__(self, context: SSL.Context) -> None:
         self.peer: Peer | None = None
-        self._objections: list[tuple[int, int]] = []
+        self._records = _RecordCounter()
         self._connection = SSL.Connection(context, None)
-        self._connection.set_app_data(self._objections)
+        self._connection.set_app_data([])
         self._connection.set_accept_state()
 
     def receive(self, data: bytes) -> Step:
         """Take bytes from the peer: first the handshake, then what is inside the records."""
-        try:
-            self._connection.bio_write(data)
-            if self.peer is None:
-                self._connection.do_handshake()
-                self.peer = self._describe_peer()
-        except SSL.WantReadError:
-            return Step(self._outgoing())
-        except (SSL.Error, HandshakeFailedError) as error:
-            return Step(self._outgoing(), failure=_failure(error))
-        return self._read()
+        if len(data) <= _FEED_BYTES:
+            return self._receive(data)
+        outgoing: list[bytes] = []
+        plaintext: list[bytes] = []
+        for at in range(0, len(data), _FEED_BYTES):
+            step = self._receive(data[at : at + _FEED_BYTES])
+            outgoing.append(step.outgoing)
+            plaintext += step.plaintext
+            if step.closed or step.failure:
+                return Step(b"".join(outgoing), tuple(plaintext), step.closed, step.failure)
+        return Step(b"".join(outgoing), tuple(plaintext))
 
     def send(self, plaintext: bytes) -> bytes:
         """Wrap what we say; the bytes are to be sent. Empty once the connection broke."""
         try:
-            # Not send: pyOpenSSL allows partial writes, and that one writes a single record.
-            self._connection.sendall(plaintext)
+            if len(plaintext) <= _RECORD_BYTES:
+                self._connection.send(plaintext)
+                return self._outgoing(len(plaintext) + 2 * _MOST_EXPANSION)
+            records = []
+            for at in range(0, len(plaintext), _RECORD_BYTES):
+                self._connection.send(plaintext[at : at + _RECORD_BYTES])
+                records.append(self._outgoing())
+            return b"".join(records)
         except SSL.Error:
             return b""
-        return self._outgoing()
 
     def close(self) -> bytes:
         """Say that we are done; the bytes, our close_notify, are to be sent."""
@@ -101,38 +133,92 @@ class TlsConnection:
             return b""
         return self._outgoing()
 
-    def _read(self) -> Step:
-        records: list[bytes] = []
+    def _receive(self, data: bytes) -> Step:
+        whole = self._records.count(data)
         try:
-            while True:
-                records.append(self._connection.recv(_READ_BYTES))
+            self._connection.bio_write(data)
+            if self.peer is not None:
+                return self._read(whole) if whole else Step(b"")
+            self._connection.do_handshake()
+            self.peer = self._describe_peer()
         except SSL.WantReadError:
-            return Step(self._outgoing(), tuple(records))
-        except SSL.ZeroReturnError:
-            return Step(self._outgoing(), tuple(records), closed=True)
-        except SSL.Error as error:
-            return Step(self._outgoing(), tuple(records), failure=_failure(error))
+            return Step(self._outgoing())
+        except (SSL.Error, HandshakeFailedError) as error:
+            return Step(self._outgoing(), failure=_failure(error))
+        return self._read(_UNKNOWN)
 
-    def _outgoing(self) -> bytes:
-        chunks: list[bytes] = []
+    def _read(self, whole: int) -> Step:
+        """Read what is inside the records, of which so many are whole."""
+        plaintext: list[bytes] = []
+        closed, failure = False, None
         try:
-            while not chunks or len(chunks[-1]) == _DRAIN_BYTES:
-                chunks.append(self._connection.bio_read(_DRAIN_BYTES))
+            for _ in range(whole):
+                plaintext.append(self._connection.recv(_RECORD_BYTES))  # noqa: PERF401 -- what was read is kept
+            return Step(b"", tuple(plaintext))
         except SSL.WantReadError:
             pass
-        return b"".join(chunks)
+        except SSL.ZeroReturnError:
+            closed = True
+        except SSL.Error as error:
+            failure = _failure(error)
+        return Step(self._outgoing(), tuple(plaintext), closed, failure)
+
+    def _outgoing(self, most: int = _RECORD_BYTES + 2 * _MOST_EXPANSION) -> bytes:
+        chunks: list[bytes] = []
+        try:
+            while not chunks or len(chunks[-1]) == most:
+                chunks.append(self._connection.bio_read(most))
+        except SSL.WantReadError:
+            pass
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _describe_peer(self) -> Peer:
-        leaf = self._connection.get_peer_certificate()
+        connection = self._connection
+        leaf, objections = connection.get_peer_certificate(), connection.get_app_data()
+        connection.set_app_data(None)
         return Peer.of_handshake(
             crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf) if leaf else None,
-            verify_errors=tuple(dict.fromkeys(_OBJECTIONS.get(error, str(error)) for _, error in self._objections)),
-            tls_version=self._connection.get_protocol_version_name(),
-            cipher=self._connection.get_cipher_name() or "",
-            group=self._connection.get_group_name(),
+            verify_errors=tuple(dict.fromkeys(_OBJECTIONS.get(error, str(error)) for _, error in objections)),
+            # One text for all connections, of which there may be thousands.
+            tls_version=sys.intern(connection.get_protocol_version_name()),
+            cipher=sys.intern(connection.get_cipher_name() or ""),
+            group=sys.intern(connection.get_group_name() or "") or None,
             # Not a method of ours: the peer must not hold the one that holds it.
-            read_chain=functools.partial(_read_chain, self._connection),
+            read_chain=functools.partial(_read_chain, connection),
         )
+
+
+class _RecordCounter:
+    """Counts the records of a stream as they become whole, by their headers alone."""
+
+    __slots__ = ("_header", "_is_lost", "_missing")
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._missing = 0
+        self._is_lost = False
+
+    def count(self, data: bytes) -> int:
+        """Say how many become whole with these bytes; more than there can be, once something else than records came."""
+        if self._is_lost:
+            return _UNKNOWN
+        if self._header:
+            data, self._header = self._header + data, b""
+        at, whole, size = self._missing, 0, len(data)
+        if at and at <= size:
+            whole = 1
+        while at + _HEADER_BYTES <= size:
+            length = data[at + 3] << 8 | data[at + 4]
+            if data[at] not in _CONTENT_TYPES or data[at + 1] != _MAJOR_VERSION or length > _LONGEST_RECORD:
+                self._is_lost = True
+                return _UNKNOWN
+            at += _HEADER_BYTES + length
+            whole += at <= size
+        if at > size:
+            self._missing = at - size
+        else:
+            self._header, self._missing = data[at:], 0
+        return whole
 
 
 def _read_chain(connection: SSL.Connection) -> tuple[bytes, ...]:

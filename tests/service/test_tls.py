@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import ssl
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.boot.server_identity import check_server_identity
@@ -121,6 +123,46 @@ def test_what_one_side_says_the_other_hears(size: int) -> None:
 
     assert heard == said
     assert answered == said
+
+
+@given(
+    st.lists(st.integers(0, 40_000), min_size=1, max_size=4),
+    st.lists(st.integers(1, 20_000), min_size=1, max_size=8),
+    st.sampled_from(VERSIONS),
+)
+@settings(max_examples=30, deadline=None)
+def test_whatever_way_records_are_cut_all_is_heard_as_soon_as_it_is_whole(
+    sizes: list[int], cuts: list[int], version: ssl.TLSVersion
+) -> None:
+    """Headers and records are cut anywhere, and several records come at once."""
+    server, partner = TlsConnection(CONTEXT), Partner(version=version)
+    partner.handshake(server)
+    said = b""
+    for size in sizes:
+        data = os.urandom(size)
+        said += data
+        partner.side.write(data)
+    stream, heard, fragments = partner.outgoing.read(), b"", itertools.cycle(cuts)
+
+    while stream:
+        fragment = next(fragments)
+        step = server.receive(stream[:fragment])
+        stream = stream[fragment:]
+        assert (step.outgoing, step.closed, step.failure) == (b"", False, None)
+        heard += b"".join(step.plaintext)
+
+    assert heard == said
+
+
+def test_something_else_than_a_record_is_answered_at_once_and_not_waited_for() -> None:
+    """Its length, read as a record's, would be 8 KiB."""
+    server, partner = TlsConnection(CONTEXT), Partner()
+    partner.handshake(server)
+
+    step = server.receive(b"GET / HTTP/1.1\r\n\r\n")
+
+    assert step.failure is not None
+    assert step.outgoing
 
 
 def test_the_request_may_come_with_the_end_of_the_handshake() -> None:
