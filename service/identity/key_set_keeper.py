@@ -22,7 +22,7 @@ from service.metrics import Measures
 
 FETCH_SECONDS: Final = 10.0
 """For one fetch from its first byte to its last."""
-RETRY_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 5.0
 """After a fetch that failed, and between two that unknown keys ask for."""
 WAIT_SECONDS: Final = 1.5
 """A request waits so long for a fetch that may help it: within the time a peer has its 503 when the registry hangs."""

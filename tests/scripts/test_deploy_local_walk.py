@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import json
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from scripts._local_walk import DEMO_CLIENT, Files, Ingress, Probed, Walk, curl_lines, walk
 from scripts._terminal import ROOT, Terminal
-from stacks.catalog import Catalog
+from stacks import naming
+from stacks.catalog import Catalog, assemble
+from stacks.ceremonies import key_set
+from stacks.ceremonies.probe import fingerprint_of
 from stacks.deployment.endpoint import find_local_endpoint
 from stacks.deployment.outcome import EnvironmentOutcome, Result
+from stacks.environment import Environment, find_environment, parse_environment
 from tests.stacks.deployment.small import LOCAL
+from tests.tokens import AUDIENCE, ISSUER, Issuer, b64url
 
 PROXY_HEADER_REFUSED = '"event":"proxy_header_refused"'
 """What the audit of the service says of a connection without the header it was told to expect."""
@@ -78,8 +85,25 @@ class Stage:
 
     def deploy(self, catalog: Catalog) -> EnvironmentOutcome:
         """Deploy other templates over those that stand."""
-        self.walk.target = replace(self.walk.target, catalog=catalog)
+        self.walk.target = replace(self.walk.target, catalog=catalog, environment=catalog.environment)
         return self.walk.deploy()
+
+    def deploy_environment(self, environment: Environment) -> EnvironmentOutcome:
+        """Deploy what another environment file says."""
+        return self.deploy(assemble(environment))
+
+    def ask(self, token: bytes | None = None) -> tuple[int, str, str | None]:
+        """Ask as the enrolled client; tells status, name or reason, and the challenge."""
+        files, ingress = self.walk.files, self.ingress
+        context = ssl.create_default_context(cafile=files.trust)
+        context.load_cert_chain(files.certificate, files.private_key)
+        headers = {"host": ingress.host_name} | ({} if token is None else {"authorization": f"Bearer {token.decode()}"})
+        with urllib3.HTTPSConnectionPool(
+            ingress.address, ingress.port, ssl_context=context, server_hostname=ingress.host_name, retries=False
+        ) as pool:
+            answer = pool.request("GET", "/", headers=headers, timeout=10)
+        document = answer.json()
+        return answer.status, document.get("client") or document["reason"], answer.headers.get("www-authenticate")
 
     def probe(self) -> list[Probed]:
         """Ask as the three peers."""
@@ -214,3 +238,47 @@ def test_each_file_of_the_client_is_its_owners_alone(stage: Stage) -> None:
 
     directory = stage.walk.files.certificate.parent
     assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+
+
+# -- one file edited ---------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_bearer_tokens_stack_on_the_certificate_by_editing_the_environment_file(stage: Stage) -> None:
+    """
+    The promise: a strategy is added to a route by configuration alone.
+
+    Its fast sibling in tests/wire starts the service with the variables that
+    this file renders to; here policies of bucket and role are in play too.
+    """
+    text = find_environment("local", ROOT).read_text(encoding="utf-8")
+    stage.probe()
+    issuer, files = Issuer(), stage.walk.files
+    own, foreign = (
+        {"x5t#S256": b64url(bytes.fromhex(fingerprint_of(each))).decode()}
+        for each in (files.certificate, files.stranger)
+    )
+    before = stage.ask()
+
+    edited = parse_environment(text + TOKENS, Path("local.toml"))
+    outcome = stage.deploy_environment(edited)
+    admin = stage.walk.target.account.assume_role(naming.role_arn(edited, "certificate-admin"), "walk")
+    key_set.install(admin, edited, issuer.key_set)
+    assert stage.soon(lambda: stage.said.getvalue().count('"event":"key_set_taken"') == edited.service.tasks)
+
+    assert (before, outcome.exit_code) == ((200, DEMO_CLIENT, None), 0)
+    assert stage.ask() == (401, "token_missing", 'Bearer realm="mtls-ingress"')
+    assert stage.ask(issuer.token(cnf=own))[:2] == (200, DEMO_CLIENT)
+    assert stage.ask(issuer.token(cnf=foreign))[:2] == (401, "token_not_bound")
+
+
+TOKENS = f"""
+[[routes]]
+path = "/"
+all_of = ["pinned_certificate", "bearer_token"]
+
+[bearer_token]
+issuer = "{ISSUER}"
+audience = "{AUDIENCE}"
+key_set = "tokens/issuer.json"
+"""
