@@ -47,6 +47,7 @@ from service.identity.client_registry import ClientRegistry, open_client_registr
 from service.identity.pinned_certificate import PinnedCertificate
 from service.identity.policy import Strategy
 from service.identity.presented import Authenticator
+from service.identity.registry_cache import RegistryCache, Retention
 from service.line_writer import LineWriter
 from service.metrics import Metrics
 from service.settings import Settings, parse_settings
@@ -84,11 +85,13 @@ def serve(settings: Settings) -> int:
             session=session,
             sleep=time.sleep,
         )
-        registry = open_client_registry(settings.client_registry_table, session=session)
+        table = open_client_registry(settings.client_registry_table, session=session)
 
     source = PairSource(store, settings.certificate_bucket, settings.host_name, clock=_now)
     pair = source.load()
     metrics = Metrics(audit)
+    retention = Retention(settings.revocation_seconds, settings.stale_seconds, entries=settings.registry_cache_entries)
+    registry = RegistryCache(table, retention, metrics=metrics)
     served = ServedCertificate(source, pair, audit=audit, metrics=metrics)
     metrics.days_left(Metric.SERVER_CERTIFICATE_DAYS, lambda: served.pair.identity.not_after)
     authenticators: dict[Strategy, Authenticator] = {Strategy.PINNED_CERTIFICATE: PinnedCertificate(registry)}

@@ -9,12 +9,14 @@ event loop only waits for them, never longer than its budget.
 from __future__ import annotations
 
 import asyncio
+import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import boto3
 from botocore.config import Config
@@ -44,6 +46,24 @@ CONNECT_TIMEOUT_SECONDS: Final = 1
 READ_TIMEOUT_SECONDS: Final = 1
 LOOKUP_ATTEMPTS: Final = 2
 """The first and one more: a dropped keep-alive connection is the usual fault, and one retry cures it."""
+
+MAX_RECORD_BYTES: Final = 8 * 1024
+"""Of key and names together, which bounds what is kept of it; RSA 16384 is 2 KiB, and 32 roles are as much."""
+
+_LISTS: Final = (RegistryAttribute.ROLES, RegistryAttribute.SCOPES)
+_NAME_BYTES: Final = 57
+"""What Python adds to a text, and the place in its list."""
+
+_OVERLOADED: Final = frozenset(
+    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottlingError"}
+)
+"""Refusals that pass by themselves (Amazon DynamoDB developer guide, "Error handling with DynamoDB")."""
+
+_FIRST_REDIRECTION: Final = 300
+_FIRST_SERVER_ERROR: Final = 500
+
+_BEFORE_PARSE: Final = "before-parse.dynamodb.GetItem"
+_GET_ITEM_MEMBERS: Final = {"Item", "ConsumedCapacity"}
 
 _NO_ANSWER_OF_DYNAMODB: Final = (
     ResponseParserError,
@@ -178,6 +198,7 @@ class DynamoDbClientRegistry:
     """
 
     def __init__(self, client: DynamoDBClient, table: str, *, budget_seconds: float = LOOKUP_BUDGET_SECONDS) -> None:
+        client.meta.events.register(_BEFORE_PARSE, _demand_whole_answer, unique_id="mtls-whole-answer")
         self._client = client
         self._table = table
         self._budget_seconds = budget_seconds
@@ -218,13 +239,15 @@ class DynamoDbClientRegistry:
             # Shielded: a thread that hangs cannot be ended, and must stay counted until it is.
             item = await asyncio.wait_for(asyncio.shield(lookup), self._budget_seconds)
             if item is not None and item[RegistryAttribute.FINGERPRINT]["S"] != key:
-                raise RegistryUnavailableError("the record is of something else than was asked for")
+                raise RegistryUnavailableError("the record is of something else than was asked for", is_outage=False)
         except TimeoutError:
             raise RegistryUnavailableError(f"no answer in {self._budget_seconds} seconds") from None
         except ClientError as error:
-            raise RegistryUnavailableError(str(error.response.get("Error", {}).get("Code", "refused"))) from error
-        except (BotoCoreError, *_NO_ANSWER_OF_DYNAMODB) as error:
+            raise _refused(error) from error
+        except BotoCoreError as error:
             raise RegistryUnavailableError(type(error).__name__) from error
+        except _NO_ANSWER_OF_DYNAMODB as error:
+            raise RegistryUnavailableError(f"no answer of DynamoDB: {type(error).__name__}", is_outage=False) from error
         return item
 
     def _on_done(self, lookup: asyncio.Future[Item | None]) -> None:
@@ -239,6 +262,42 @@ class DynamoDbClientRegistry:
             ConsistentRead=True,
         )
         return answer.get("Item")
+
+
+def _demand_whole_answer(
+    response_dict: Mapping[str, Any],  # botocore's own: status_code, headers, body
+    **_facts: object,
+) -> None:
+    """
+    Refuse what is no answer of DynamoDB before botocore makes an empty one of it.
+
+    botocore takes a body that is not JSON, one cut short, or nothing at all,
+    for an answer without an item; to us that would say "not enrolled". An
+    answer with the right checksum is whole; one without any must have its
+    length and be JSON of GetItem's shape.
+
+    Raises:
+        RegistryUnavailableError: It is neither.
+    """
+    if response_dict["status_code"] >= _FIRST_REDIRECTION:
+        return
+    body, headers = response_dict["body"], response_dict["headers"]
+    if str(zlib.crc32(body)) == headers.get("x-amz-crc32"):
+        return
+    if "x-amz-crc32" in headers or headers.get("content-length", str(len(body))) != str(len(body)):
+        raise RegistryUnavailableError("the answer was damaged on its way")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RegistryUnavailableError("the answer is not DynamoDB's") from None
+    if not isinstance(document, dict) or not document.keys() <= _GET_ITEM_MEMBERS:
+        raise RegistryUnavailableError("the answer is not DynamoDB's")
+
+
+def _refused(error: ClientError) -> RegistryUnavailableError:
+    code = str(error.response.get("Error", {}).get("Code", "refused"))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return RegistryUnavailableError(code, is_outage=status >= _FIRST_SERVER_ERROR or code in _OVERLOADED)
 
 
 def open_client_registry(table: str, *, session: boto3.Session) -> DynamoDbClientRegistry:
@@ -261,7 +320,7 @@ def parse_record(item: Item) -> ClientRecord:
     Raises:
         RegistryUnavailableError: It lacks something or holds what it must not; nobody is let in on a guess.
     """
-    with _readable():
+    with _readable(item):
         return ClientRecord(
             fingerprint=Fingerprint(item[RegistryAttribute.FINGERPRINT]["S"]),
             client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
@@ -280,7 +339,7 @@ def parse_pin_record(item: Item) -> PinRecord:
     Raises:
         RegistryUnavailableError: As for a certificate's.
     """
-    with _readable():
+    with _readable(item):
         return PinRecord(
             pin=_parse_digest(item, PIN_KEY_PREFIX),
             client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
@@ -299,7 +358,7 @@ def parse_token_record(item: Item) -> TokenRecord:
     Raises:
         RegistryUnavailableError: As for a certificate's.
     """
-    with _readable():
+    with _readable(item):
         bound = item.get(RegistryAttribute.BOUND_TO)
         return TokenRecord(
             digest=_parse_digest(item, TOKEN_KEY_PREFIX),
@@ -314,11 +373,21 @@ def parse_token_record(item: Item) -> TokenRecord:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _readable(item: Item) -> Iterator[None]:
     try:
+        _demand_small(item)
         yield
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, FingerprintError) as error:
-        raise RegistryUnavailableError("the record cannot be read") from error
+        raise RegistryUnavailableError("the record cannot be read", is_outage=False) from error
+
+
+def _demand_small(item: Item) -> None:
+    """Add up what is kept of an item and could be long."""
+    names = [name["S"] for attribute in _LISTS if attribute in item for name in item[attribute]["L"]]
+    texts = (item[RegistryAttribute.CLIENT]["S"], *names)
+    key = bytes(item.get(RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO, {"B": b""})["B"])
+    if len(key) + sum(map(len, texts)) + _NAME_BYTES * len(texts) > MAX_RECORD_BYTES:
+        raise ValueError("a record of ours is smaller")
 
 
 def _parse_digest(item: Item, prefix: str) -> str:

@@ -11,14 +11,16 @@ survives renewals, and has a state and dates of its own.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 from datetime import datetime
 from typing import assert_never
 
 from service.contract import ClientState
 from service.errors import RegistryUnavailableError
 from service.identity.certificate import SubjectPublicKeyInfo
-from service.identity.client_registry import ClientRecord, ClientRegistry, PinRecord
+from service.identity.client_registry import LOOKUP_BUDGET_SECONDS, ClientRecord, ClientRegistry, PinRecord
 from service.identity.peer import Peer
 from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
@@ -47,17 +49,25 @@ class PinnedCertificate:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
         if key.weakness is not None:
             return Refused(Reason.WEAK_KEY)
+        asked = time.monotonic()
         try:
-            record = await self._registry.find(peer.fingerprint) or await self._find_pin(peer, key)
+            record = await self._registry.find(peer.fingerprint) or await self._find_pin(peer, key, asked=asked)
         except RegistryUnavailableError as error:
             return Refused(Reason.REGISTRY_UNAVAILABLE, error.cause)
         if record is None:
             return Refused(Reason.UNKNOWN_CERTIFICATE)
         return judge(record, key, at=presented.at)
 
-    async def _find_pin(self, peer: Peer, key: SubjectPublicKeyInfo) -> PinRecord | None:
-        # A leaf that cannot be read whole could not have been enrolled, and gets in by its key no more than by itself.
-        return await self._registry.find_pin(key.pin) if peer.certificate is not None else None
+    async def _find_pin(self, peer: Peer, key: SubjectPublicKeyInfo, *, asked: float) -> PinRecord | None:
+        """Look the key up, within what the first lookup left of the budget."""
+        if peer.certificate is None:
+            # What cannot be read whole could not have been enrolled, and gets in by its key no more than by itself.
+            return None
+        try:
+            async with asyncio.timeout(LOOKUP_BUDGET_SECONDS - (time.monotonic() - asked)):
+                return await self._registry.find_pin(key.pin)
+        except TimeoutError:
+            raise RegistryUnavailableError(f"no answers in {LOOKUP_BUDGET_SECONDS} seconds") from None
 
 
 def judge(record: ClientRecord | PinRecord, key: SubjectPublicKeyInfo, *, at: datetime) -> Verdict:

@@ -9,8 +9,10 @@ import socket
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
@@ -19,19 +21,25 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from service.contract import ClientState, RegistryAttribute
+from service.contract import ClientState, Metric, RegistryAttribute
 from service.errors import RegistryUnavailableError
 from service.identity.certificate import Fingerprint
 from service.identity.client_registry import (
     LOOKUP_THREADS,
     MAX_PENDING_LOOKUPS,
+    MAX_RECORD_BYTES,
     ClientRecord,
     ClientRegistry,
     DynamoDbClientRegistry,
     InMemoryClientRegistry,
+    PinRecord,
+    TokenRecord,
     open_client_registry,
+    parse_pin_record,
     parse_record,
+    parse_token_record,
 )
+from service.identity.registry_cache import RegistryCache, Retention
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -56,10 +64,55 @@ ITEM: dict[str, AttributeValueTypeDef] = {
     RegistryAttribute.NOT_AFTER.value: {"S": "2027-01-01T00:00:00Z"},
     RegistryAttribute.ENROLLED_AT.value: {"S": "2026-01-01T00:00:00Z"},
 }
+PIN = PinRecord(
+    pin="cd" * 32,
+    client=RECORD.client,
+    subject_public_key_info=RECORD.subject_public_key_info,
+    state=ClientState.RETIRING,
+    roles=("send",),
+    not_before=RECORD.not_before,
+    not_after=RECORD.not_after,
+)
+PIN_ITEM: dict[str, AttributeValueTypeDef] = ITEM | {
+    RegistryAttribute.FINGERPRINT.value: {"S": f"pin#{PIN.pin}"},
+    RegistryAttribute.STATE.value: {"S": "retiring"},
+    RegistryAttribute.ROLES.value: {"L": [{"S": "send"}]},
+}
+TOKEN = TokenRecord(
+    digest="ef" * 32,
+    client=RECORD.client,
+    state=ClientState.ACTIVE,
+    roles=("send",),
+    scopes=("records:read", "records:write"),
+    not_before=RECORD.not_before,
+    not_after=RECORD.not_after,
+    fingerprint=RECORD.fingerprint,
+)
+TOKEN_ITEM: dict[str, AttributeValueTypeDef] = {
+    RegistryAttribute.FINGERPRINT.value: {"S": f"token#{TOKEN.digest}"},
+    RegistryAttribute.CLIENT.value: {"S": TOKEN.client},
+    RegistryAttribute.STATE.value: {"S": "active"},
+    RegistryAttribute.ROLES.value: {"L": [{"S": "send"}]},
+    RegistryAttribute.SCOPES.value: {"L": [{"S": "records:read"}, {"S": "records:write"}]},
+    RegistryAttribute.NOT_BEFORE.value: {"S": "2026-01-01T00:00:00Z"},
+    RegistryAttribute.NOT_AFTER.value: {"S": "2027-01-01T00:00:00Z"},
+    RegistryAttribute.ENROLLED_AT.value: {"S": "2026-01-01T00:00:00Z"},
+    RegistryAttribute.BOUND_TO.value: {"S": RECORD.fingerprint.hex},
+}
 MakeRegistry = Callable[[list["dict[str, AttributeValueTypeDef]"]], ClientRegistry]
 
 
-@pytest.fixture(params=["table", "twin"])
+class Uncounted:
+    """Measures that nobody reads."""
+
+    def count(self, metric: Metric, **dimensions: str) -> None:
+        """Do nothing."""
+
+    def observe(self, metric: Metric, value: float) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(params=["table", "twin", "table behind the cache", "twin behind the cache"])
 def make_registry(request: pytest.FixtureRequest, moto_url: str, session: boto3.Session) -> Iterator[MakeRegistry]:
     """Make a registry that holds items."""
     opened: list[DynamoDbClientRegistry] = []
@@ -78,9 +131,18 @@ def make_registry(request: pytest.FixtureRequest, moto_url: str, session: boto3.
         return opened[-1]
 
     def make_twin(items: list[dict[str, AttributeValueTypeDef]]) -> ClientRegistry:
-        return InMemoryClientRegistry(parse_record(item) for item in items)
+        keys = {item[RegistryAttribute.FINGERPRINT]["S"]: item for item in items}
+        return InMemoryClientRegistry(
+            (parse_record(item) for key, item in keys.items() if "#" not in key),
+            pins=(parse_pin_record(item) for key, item in keys.items() if key.startswith("pin#")),
+            tokens=(parse_token_record(item) for key, item in keys.items() if key.startswith("token#")),
+        )
 
-    yield make_table if request.param == "table" else make_twin
+    def behind_the_cache(items: list[dict[str, AttributeValueTypeDef]]) -> ClientRegistry:
+        return RegistryCache(make(items), Retention(5, 0, entries=100), metrics=Uncounted())
+
+    make = make_table if "table" in request.param else make_twin
+    yield behind_the_cache if "cache" in request.param else make
     for each in opened:
         each.close()
 
@@ -97,6 +159,39 @@ def test_another_one_is_not(make_registry: MakeRegistry) -> None:
     assert asyncio.run(registry.find(Fingerprint("cd" * 32))) is None
 
 
+def test_an_enrolled_key_is_found_whole(make_registry: MakeRegistry) -> None:
+    registry = make_registry([ITEM, PIN_ITEM])
+
+    assert asyncio.run(registry.find_pin(PIN.pin)) == PIN
+    assert asyncio.run(registry.find_pin("12" * 32)) is None
+
+
+def test_a_token_is_found_whole(make_registry: MakeRegistry) -> None:
+    unbound = {name: value for name, value in TOKEN_ITEM.items() if name != RegistryAttribute.BOUND_TO}
+    registry = make_registry([TOKEN_ITEM, unbound | {RegistryAttribute.FINGERPRINT.value: {"S": "token#" + "12" * 32}}])
+
+    assert asyncio.run(registry.find_token(TOKEN.digest)) == TOKEN
+    assert asyncio.run(registry.find_token("12" * 32)) == replace(TOKEN, digest="12" * 32, fingerprint=None)
+    assert asyncio.run(registry.find_token("34" * 32)) is None
+
+
+def test_certificates_keys_and_tokens_are_not_taken_for_one_another(make_registry: MakeRegistry) -> None:
+    """An attack: a key whose pin, or a token whose digest, is a certificate's fingerprint."""
+    registry = make_registry([ITEM, PIN_ITEM, TOKEN_ITEM])
+
+    assert asyncio.run(registry.find_pin(RECORD.fingerprint.hex)) is None
+    assert asyncio.run(registry.find_token(RECORD.fingerprint.hex)) is None
+    assert asyncio.run(registry.find(Fingerprint(PIN.pin))) is None
+    assert asyncio.run(registry.find_token(PIN.pin)) is None
+    assert asyncio.run(registry.find_pin(TOKEN.digest)) is None
+
+
+@pytest.mark.parametrize("parse", [parse_pin_record, parse_token_record])
+def test_an_item_of_another_kind_lets_nobody_in(parse: Callable[[dict[str, AttributeValueTypeDef]], object]) -> None:
+    with pytest.raises(RegistryUnavailableError, match="cannot be read"):
+        parse(ITEM)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -107,12 +202,17 @@ def test_another_one_is_not(make_registry: MakeRegistry) -> None:
         {RegistryAttribute.ROLES.value: {"S": "send"}},
         {RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO.value: {"S": "text"}},
         {RegistryAttribute.FINGERPRINT.value: {"S": "short"}},
+        {RegistryAttribute.CLIENT.value: {"S": "x" * (MAX_RECORD_BYTES + 1)}},
+        {RegistryAttribute.ROLES.value: {"L": [{"S": "send"}] * 1000}},
+        {RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO.value: {"B": bytes(MAX_RECORD_BYTES + 1)}},
     ],
-    ids=lambda broken: next(iter(broken)),
+    ids=["state", "end", "begin", "no name", "roles", "key", "fingerprint", "long name", "many roles", "long key"],
 )
 def test_a_record_that_cannot_be_read_lets_nobody_in(broken: dict[str, AttributeValueTypeDef]) -> None:
-    with pytest.raises(RegistryUnavailableError, match="cannot be read"):
+    with pytest.raises(RegistryUnavailableError, match="cannot be read") as caught:
         parse_record({**ITEM, **broken})
+
+    assert not caught.value.is_outage
 
 
 def test_a_record_that_lacks_something_lets_nobody_in() -> None:
@@ -123,14 +223,45 @@ def test_a_record_that_lacks_something_lets_nobody_in() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"[]", b"null", b'{"Item": [1]}', b'{"Item": "x"}', b'{"Item": {"client": {"B": 5}}}', b'{"Item": {}}'],
-    ids=bytes.decode,
+    [
+        b"[]",
+        b"null",
+        b'{"Item": [1]}',
+        b'{"Item": "x"}',
+        b'{"Item": {"client": {"B": 5}}}',
+        b'{"Item": {}}',
+        b"",
+        b"<html><title>Sign in to this network</title></html>",
+        b'{"message": "served from somewhere else"}',
+        b'{"Item": {"fingerprint": {"S": "abab',
+        b"[" * 100_000,
+    ],
+    ids=lambda body: body[:40].decode() or "nothing",
 )
 def test_an_answer_of_another_shape_is_our_fault(session: boto3.Session, body: bytes) -> None:
+    """Nobody may be told "unknown" because a proxy's sign-in page has no item in it."""
     with answering(body) as url:
         registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url), "clients")
 
         with pytest.raises(RegistryUnavailableError):
+            asyncio.run(registry.find(RECORD.fingerprint))
+        registry.close()
+
+
+def test_an_answer_that_was_damaged_on_its_way_is_our_fault(session: boto3.Session) -> None:
+    with answering(b"{}", checksum=zlib.crc32(b'{"Item": {}}')) as url:
+        registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url), "clients")
+
+        with pytest.raises(RegistryUnavailableError, match="damaged"):
+            asyncio.run(registry.find(RECORD.fingerprint))
+        registry.close()
+
+
+def test_an_answer_cut_short_is_our_fault(session: boto3.Session) -> None:
+    with answering(b"{}", missing_bytes=100) as url:
+        registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url, config=ONE_ATTEMPT), "clients")
+
+        with pytest.raises(RegistryUnavailableError, match="damaged"):
             asyncio.run(registry.find(RECORD.fingerprint))
         registry.close()
 
@@ -165,15 +296,20 @@ def test_a_table_that_cannot_be_reached_is_our_fault(session: boto3.Session) -> 
     registry.close()
 
 
+ONE_ATTEMPT = Config(retries={"total_max_attempts": 1})
+
+
 @contextmanager
-def answering(body: bytes) -> Iterator[str]:
-    """Stand where the table is, and answer 200 with this body."""
+def answering(body: bytes, *, status: int = 200, checksum: int | None = None, missing_bytes: int = 0) -> Iterator[str]:
+    """Stand where the table is, and answer with this body."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
+            self.send_response(status)
+            self.send_header("content-length", str(len(body) + missing_bytes))
+            if checksum is not None:
+                self.send_header("x-amz-crc32", str(checksum))
             self.end_headers()
             self.wfile.write(body)
 
@@ -183,9 +319,34 @@ def answering(body: bytes) -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_outage"),
+    [
+        (400, "AccessDeniedException", False),
+        (400, "ResourceNotFoundException", False),
+        (400, "ThrottlingException", True),
+        (400, "ProvisionedThroughputExceededException", True),
+        (500, "InternalServerError", True),
+        (503, "<html>", True),
+    ],
+)
+def test_a_refusal_is_told_from_an_outage(session: boto3.Session, status: int, code: str, is_outage: bool) -> None:  # noqa: FBT001
+    """An outage may be bridged by older answers, where the operator allows it; a right that was taken away may not."""
+    with answering(json.dumps({"__type": f"com.amazonaws.dynamodb#{code}"}).encode(), status=status) as url:
+        registry = DynamoDbClientRegistry(session.client("dynamodb", endpoint_url=url, config=ONE_ATTEMPT), "clients")
+
+        with pytest.raises(RegistryUnavailableError, match=code) as caught:
+            asyncio.run(registry.find(RECORD.fingerprint))
+        registry.close()
+
+    assert caught.value.is_outage is is_outage
 
 
 @pytest.fixture

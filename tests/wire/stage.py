@@ -35,6 +35,7 @@ from service.contract import (
     MANIFEST_KEY,
     OPENSSL_CONF_FILE,
     OPENSSL_CONF_VARIABLE,
+    PIN_KEY_PREFIX,
     PRIVATE_KEY_KEY,
     ClientState,
     RegistryAttribute,
@@ -56,6 +57,7 @@ PROXY: Final = b"PROXY TCP4 192.0.2.7 203.0.113.9 51514 443\r\n"
 
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 WAIT_SECONDS: Final = 10.0
+DAY: Final = timedelta(days=1)
 OURS: Final = (sys.executable, "-m", "service")
 
 
@@ -121,6 +123,22 @@ class Aws:
                 },
                 RegistryAttribute.STATE: {"S": state.value},
                 RegistryAttribute.ROLES: {"L": [{"S": "send"}, {"S": "receive"}]},
+                RegistryAttribute.NOT_BEFORE: {"S": begins},
+                RegistryAttribute.NOT_AFTER: {"S": ends},
+            },
+        )
+
+    def pin(self, identity: Identity, name: str, *, state: ClientState = ClientState.ACTIVE) -> None:
+        """Write the record of a key, whatever certificate it comes in, as the ceremony does."""
+        begins, ends = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (NOW - DAY, NOW + DAY))
+        self.dynamodb.put_item(
+            TableName=TABLE,
+            Item={
+                RegistryAttribute.FINGERPRINT: {"S": PIN_KEY_PREFIX + identity.pin},
+                RegistryAttribute.CLIENT: {"S": name},
+                RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO: {"B": identity.subject_public_key_info},
+                RegistryAttribute.STATE: {"S": state.value},
+                RegistryAttribute.ROLES: {"L": [{"S": "send"}]},
                 RegistryAttribute.NOT_BEFORE: {"S": begins},
                 RegistryAttribute.NOT_AFTER: {"S": ends},
             },
@@ -399,7 +417,8 @@ class HeldEndpoint:
                 self.send_response(answer.status)
                 self.send_header("content-length", str(len(answer.data)))
                 self.end_headers()
-                self.wfile.write(answer.data)
+                with suppress(BrokenPipeError):  # Who waited is gone.
+                    self.wfile.write(answer.data)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the same
                 """Say nothing."""

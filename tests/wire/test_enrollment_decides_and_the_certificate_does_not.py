@@ -8,7 +8,7 @@ import pytest
 
 from service.contract import ClientState
 from tests.certificates import NOW, SERVER_AUTH, TOMORROW, YESTERDAY, Authority, Identity, client
-from tests.wire.stage import Aws, Service, ask, connection
+from tests.wire.stage import Aws, Service, ask
 
 LONG_AGO = NOW - timedelta(days=30)
 
@@ -68,15 +68,3 @@ def test_another_key_under_the_same_fingerprint_is_refused(aws: Aws, service: Se
     answer = ask(service, partner)
 
     assert (answer.status, answer.document["reason"]) == (403, "key_mismatch")
-
-
-def test_a_revocation_bites_on_an_open_connection(aws: Aws, service: Service) -> None:
-    partner = client()
-    aws.enroll(partner, "acme")
-
-    with connection(service, partner) as opened:
-        before = opened.get()
-        aws.enroll(partner, "acme", state=ClientState.REVOKED)
-        after = opened.get()
-
-    assert (before.status, after.status, after.document["reason"]) == (200, 403, "revoked")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from service.contract import Variable
 from service.identity.client_registry import MAX_PENDING_LOOKUPS
 from tests.certificates import Authority, Identity, client
+from tests.service.test_client_registry import answering
 from tests.wire.conftest import StartService
-from tests.wire.stage import Aws, Service, ask, connection, hung_endpoint, running, variables
+from tests.wire.stage import Aws, HeldEndpoint, Service, ask, connection, hung_endpoint, running, variables
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,78 @@ def test_more_lookups_than_may_wait_are_refused_at_once(hung: Service) -> None:
 
         assert {reason for reason, _ in answers} == {"registry_unavailable"}
         assert max(seconds for _, seconds in answers) < 2
+
+
+@pytest.fixture
+def held(aws: Aws) -> Iterator[HeldEndpoint]:
+    """A registry that hangs while its `release` is cleared."""
+    endpoint = HeldEndpoint(aws.url)
+    endpoint.release.set()
+    yield endpoint
+    endpoint.close()
+
+
+def test_a_registry_that_begins_to_hang_disturbs_nobody_who_does_not_need_it(
+    aws: Aws, start_service: StartService, held: HeldEndpoint
+) -> None:
+    """Connections that are open, deadlines that run and the health check go on as before, and all is well after it."""
+    service = start_service(
+        AWS_ENDPOINT_URL_DYNAMODB=held.url, **{Variable.REVOCATION_SECONDS: "1", Variable.HEAD_SECONDS: "1"}
+    )
+    partner = client()
+    aws.enroll(partner, "acme")
+    with connection(service, partner) as opened, ThreadPoolExecutor(8) as pool:
+        assert opened.get().status == 200
+        held.release.clear()
+        time.sleep(1)  # What was known is past its age.
+
+        waiting = [pool.submit(_timed_reason, service, partner) for _ in range(8)]
+        began = time.monotonic()
+        assert service.health() == 200
+        assert ask(service, None).document["reason"] == "no_certificate"
+        assert time.monotonic() - began < 0.5
+        with connection(service) as silent:
+            assert silent.tls.recv(1) == b""  # Its deadline for a request.
+        assert time.monotonic() - began < 2.5
+        assert all(reason == "registry_unavailable" and seconds < 2 for reason, seconds in map(_result, waiting))
+
+        held.release.set()
+        assert ask(service, partner).status == 200
+
+
+def test_with_a_stale_window_the_last_answer_decides_and_the_audit_says_so(
+    aws: Aws, start_service: StartService, held: HeldEndpoint
+) -> None:
+    service = start_service(
+        AWS_ENDPOINT_URL_DYNAMODB=held.url, **{Variable.REVOCATION_SECONDS: "0", Variable.STALE_SECONDS: "60"}
+    )
+    partner = client()
+    aws.enroll(partner, "acme")
+    with connection(service, partner) as opened:
+        assert opened.get().status == 200
+        held.release.clear()
+
+        assert opened.get().status == 200
+        assert ask(service, client()).document["reason"] == "registry_unavailable"
+
+    service.event("request", status=503)
+    lines = [line for line in service.events if line["event"] == "request" and line["status"] == 200]
+    assert [("what the registry said" in (line.get("cause") or "")) for line in lines] == [False, True]
+
+
+def _result(waiting: Future[tuple[str, float]]) -> tuple[str, float]:
+    return waiting.result()
+
+
+def test_what_answers_in_the_registrys_place_makes_nobody_unknown(start_service: StartService) -> None:
+    """A sign-in page of some network has no item in it; that does not mean the client is not enrolled."""
+    page = b"<html><title>Sign in to this network</title></html>"
+    with answering(page) as url:
+        service = start_service(AWS_ENDPOINT_URL_DYNAMODB=url)
+
+        answer = ask(service, client())
+
+    assert (answer.status, answer.document["reason"]) == (503, "registry_unavailable")
 
 
 def test_a_registry_that_cannot_be_reached_refuses(start_service: StartService) -> None:
