@@ -19,16 +19,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from joserfc import jws
-from joserfc.errors import ClaimError, ExpiredTokenError, JoseError, MissingClaimError
+from joserfc.errors import ClaimError, ExpiredTokenError, JoseError, MissingClaimError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 
 from service.identity.key_set import ALGORITHMS, KeySet
+from service.identity.policy import RIGHT
 
 LEEWAY_SECONDS: Final = 30
 """What two clocks may differ by; RFC 7519 speaks of a few minutes at most."""
 MAX_NAME: Final = 256
-"""Characters of a client's name, a role or a scope."""
+"""Characters of a client's name."""
 MAX_LISTED: Final = 100
 """Roles or scopes of one token."""
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
@@ -82,6 +83,8 @@ class _Registry(JWSRegistry):
 
     def get_alg(self, name: str) -> Any:  # noqa: ANN401 -- joserfc exports no name for its models
         """Give an algorithm of our list; joserfc warns of EdDSA's old name at every call, which issuers still use."""
+        if name not in ALGORITHMS:
+            raise UnsupportedAlgorithmError
         return self.algorithms[name]
 
 
@@ -211,20 +214,19 @@ def _read_claims(document: Mapping[str, object]) -> Claims | Wrong:
     scope = document.get("scope", document.get("scp", []))
     scopes = scope.split(" ") if isinstance(scope, str) else scope
     roles = document.get("roles", [])
-    if not _are_names(scopes) or not _are_names(roles):
+    if not _are_texts(scopes) or not _are_texts(roles):
         return Wrong(f"its scopes or roles are no list of at most {MAX_LISTED} names")
-    return Claims(str(client), _names(roles), _names(scopes), document.get("cnf"))
+    return Claims(str(client), _rights(roles), _rights(scopes), document.get("cnf"))
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_NAME
+    return isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= MAX_NAME
 
 
-def _are_names(values: object) -> bool:
-    return (
-        isinstance(values, list) and len(values) <= MAX_LISTED and all(each == "" or _is_name(each) for each in values)
-    )
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and len(values) <= MAX_LISTED and all(isinstance(each, str) for each in values)
 
 
-def _names(values: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each for each in values if each)) if isinstance(values, list) else ()
+def _rights(values: object) -> tuple[str, ...]:
+    """Keep what can be a right of ours; an issuer may name others, which give nothing here."""
+    return tuple(dict.fromkeys(each for each in values if RIGHT.fullmatch(each))) if isinstance(values, list) else ()

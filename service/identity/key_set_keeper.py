@@ -96,6 +96,8 @@ class UrlKeySource:
             httpcore2.TimeoutException,
             httpcore2.UnsupportedProtocol,
             OSError,
+            ValueError,
+            OverflowError,
         ) as error:
             raise KeySetUnavailableError(place=self.place, cause=type(error).__name__) from error
 

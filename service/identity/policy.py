@@ -34,6 +34,9 @@ MAX_TEXT: Final = 32 * 1024
 MAX_ODD_PATH: Final = 2048
 """A path that can be read in several ways is read in all of them up to this length, and refused beyond."""
 
+RIGHT: Final = re.compile(r"[A-Za-z0-9:._/-]{1,128}")
+"""A role or a scope: what fits one item of a list in a header field (narrower than RFC 6749, section 3.3)."""
+
 
 class Strategy(StrEnum):
     """One way to say who asks; each name is a module of this room."""
@@ -369,8 +372,8 @@ class _Reader:
             self._fault(place, "a list of roles", _shown(value))
             return ()
         for index, role in enumerate(value):
-            if not isinstance(role, str) or not _ROLE.fullmatch(role):
-                self._fault((*place, str(index)), "a role of a-z, 0-9 and : . _ -", _shown(role))
+            if not isinstance(role, str) or not RIGHT.fullmatch(role):
+                self._fault((*place, str(index)), "a role of letters, digits and : . _ / -", _shown(role))
             elif role in value[:index]:
                 self._fault((*place, str(index)), "each role once", f"{_shown(role)} again")
         return tuple(str(role) for role in value)
@@ -432,7 +435,6 @@ class _Reader:
 
 
 _PATH: Final = re.compile(r"(/[^/?#\x00-\x20\x7f]+)+")
-_ROLE: Final = re.compile(r"[a-z0-9:._-]{1,63}")
 
 
 def _is_plain(path: str) -> bool:

@@ -166,8 +166,9 @@ def test_the_client_is_the_first_of_client_id_azp_sub(claims: dict[str, Any], na
         ({"scp": ["read", "write"]}, ("read", "write"), ()),
         ({"scp": "read"}, ("read",), ()),
         ({"scope": "", "roles": ["send", "operate"]}, (), ("send", "operate")),
+        ({"roles": ["send,operate", "a b", "\n", "", "\ud800", "Task.Read"]}, (), ("Task.Read",)),
     ],
-    ids=["scope", "scp list", "scp text", "roles"],
+    ids=["scope", "scp list", "scp text", "roles", "no rights of ours"],
 )
 def test_scopes_and_roles_are_the_tokens(
     claims: dict[str, Any], scopes: tuple[str, ...], roles: tuple[str, ...]
@@ -198,6 +199,7 @@ def test_scopes_and_roles_are_the_tokens(
         ({"client_id": None}, "it names no client in client_id, azp, sub"),
         ({"client_id": "a\nb"}, "it names no client in client_id, azp, sub"),
         ({"client_id": "\ud800"}, "it names no client in client_id, azp, sub"),
+        ({"client_id": "é"}, "it names no client in client_id, azp, sub"),
         ({"client_id": "a" * 257}, "it names no client in client_id, azp, sub"),
         ({"client_id": 7}, "it names no client in client_id, azp, sub"),
         ({"scope": 7}, "its scopes or roles are no list of at most 100 names"),
@@ -205,7 +207,7 @@ def test_scopes_and_roles_are_the_tokens(
         ({"roles": [["operate"]]}, "its scopes or roles are no list of at most 100 names"),
         ({"roles": ["r"] * (MAX_LISTED + 1)}, "its scopes or roles are no list of at most 100 names"),
     ],
-    ids=range(23),
+    ids=range(24),
 )
 def test_a_claim_that_is_wrong_is_told_to_the_audit(claims: dict[str, Any], why: str) -> None:
     assert cause(of_token(SIGNER.token(PARTNER, **claims))) == why

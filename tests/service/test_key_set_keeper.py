@@ -253,3 +253,9 @@ def test_nobody_there_is_a_fault(site: Site) -> None:
 
     with pytest.raises(KeySetUnavailableError, match="ConnectError"):
         asyncio.run(UrlKeySource(site.url).fetch())
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:99999/keys", "https://a..b/keys", "https://[/keys"])
+def test_an_address_that_is_none_is_a_fault(url: str) -> None:
+    with pytest.raises(KeySetUnavailableError):
+        asyncio.run(UrlKeySource(url).fetch())

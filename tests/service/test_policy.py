@@ -369,7 +369,7 @@ def test_every_fault_is_shown_at_once_with_its_place() -> None:
         [
             {"path": "records/", "all_of": ["pinned_certificat"]},
             {"path": "/", "any_of": [], "all_of": [], "role": ["x"]},
-            {"path": "/a", "any_of": ["pinned_certificate"], "roles": ["Send", "read", "read"]},
+            {"path": "/a", "any_of": ["pinned_certificate"], "roles": ["send,all", "read", "read"]},
             "everything",
         ]
     )
@@ -385,7 +385,7 @@ def test_every_fault_is_shown_at_once_with_its_place() -> None:
         ),
         "routes[1].role: expected one of path, roles, all_of, any_of, found an unknown key (did you mean roles?)",
         "routes[1]: expected either `all_of` or `any_of`, found all_of and any_of",
-        'routes[2].roles[0]: expected a role of a-z, 0-9 and : . _ -, found "Send"',
+        'routes[2].roles[0]: expected a role of letters, digits and : . _ / -, found "send,all"',
         'routes[2].roles[2]: expected each role once, found "read" again',
         'routes[3]: expected a table with `path` and `all_of` or `any_of`, found "everything"',
     ]
