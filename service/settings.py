@@ -76,7 +76,7 @@ class Limits:
         idle_seconds: Between requests. The default of 50 is under the load balancer's default of 60, so that the
             client sees close_notify from us and not a reset from it.
         connection_seconds: After this a connection ends with the answer under way, so that no peer outlives a
-            rotation or a scale-in for ever.
+            rotation or a scale-in for ever; an answer that is not out after as long again is cut off.
         connections: At once in all of the task's workers; 8,000 idle ones are about 320 MiB.
         connections_per_source: At once from one address (IPv4) or one /64 (IPv6): one partner cannot take all.
         pipelined_requests: That may wait behind the one being answered; hardly any client sends a second.
@@ -97,6 +97,37 @@ class Limits:
     connections_per_source: int = 1000
     pipelined_requests: int = 16
     linger_seconds: float = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """
+    Where and between which values an operator may set a limit.
+
+    Attributes:
+        unit: Empty for a mere number.
+    """
+
+    variable: Variable
+    unit: str
+    least: int
+    most: int
+
+
+LIMITS: Final[Mapping[str, Bound]] = {
+    "proxy_header_seconds": Bound(Variable.PROXY_HEADER_SECONDS, "seconds", 1, 60),
+    "handshake_seconds": Bound(Variable.HANDSHAKE_SECONDS, "seconds", 1, 60),
+    "head_seconds": Bound(Variable.HEAD_SECONDS, "seconds", 1, 300),
+    "head_bytes": Bound(Variable.HEAD_BYTES, "bytes", 1024, 1024 * 1024),
+    "body_seconds": Bound(Variable.BODY_SECONDS, "seconds", 1, 86_400),
+    "body_bytes": Bound(Variable.BODY_BYTES, "bytes", 0, 2**40),
+    "answer_seconds": Bound(Variable.ANSWER_SECONDS, "seconds", 1, 3600),
+    "idle_seconds": Bound(Variable.IDLE_TIMEOUT_SECONDS, "seconds", 1, 4000),
+    "connection_seconds": Bound(Variable.CONNECTION_SECONDS, "seconds", 1, 604_800),
+    "connections": Bound(Variable.CONNECTIONS, "connections", 1, 1_000_000),
+    "connections_per_source": Bound(Variable.CONNECTIONS_PER_SOURCE, "connections", 1, 1_000_000),
+}
+"""The limits that are settings, by their names in `Limits`; docs/limits.md has a row for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +258,10 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
 def _limits(reader: _Reader) -> Limits:
     safe = Limits()
     return Limits(
-        proxy_header_seconds=reader.integer(Variable.PROXY_HEADER_SECONDS, int(safe.proxy_header_seconds), 1, 60),
-        handshake_seconds=reader.integer(Variable.HANDSHAKE_SECONDS, int(safe.handshake_seconds), 1, 60),
-        head_seconds=reader.integer(Variable.HEAD_SECONDS, int(safe.head_seconds), 1, 300),
-        head_bytes=reader.integer(Variable.HEAD_BYTES, safe.head_bytes, 1024, 1024 * 1024),
-        body_seconds=reader.integer(Variable.BODY_SECONDS, int(safe.body_seconds), 1, 86_400),
-        body_bytes=reader.integer(Variable.BODY_BYTES, safe.body_bytes, 0, 2**40),
-        answer_seconds=reader.integer(Variable.ANSWER_SECONDS, int(safe.answer_seconds), 1, 3600),
-        idle_seconds=reader.integer(Variable.IDLE_TIMEOUT_SECONDS, safe.idle_seconds, 1, 4000),
-        connection_seconds=reader.integer(Variable.CONNECTION_SECONDS, int(safe.connection_seconds), 1, 604_800),
-        connections=reader.integer(Variable.CONNECTIONS, safe.connections, 1, 1_000_000),
-        connections_per_source=reader.integer(
-            Variable.CONNECTIONS_PER_SOURCE, safe.connections_per_source, 1, 1_000_000
-        ),
+        **{
+            name: reader.integer(bound.variable, int(getattr(safe, name)), bound.least, bound.most)
+            for name, bound in LIMITS.items()
+        }
     )
 
 

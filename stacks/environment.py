@@ -12,7 +12,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Final
 from service.contract import KEY_SET_PREFIX, TokenBinding
 from service.errors import PolicyError
 from service.identity.policy import DEFAULT_POLICY, Policy, find_token_faults, read_policy
-from service.settings import ISSUER, KEY_SET, MAX_STOP_SECONDS
+from service.settings import ISSUER, KEY_SET, LIMITS, MAX_STOP_SECONDS
 from stacks.errors import DeploymentError
 from stacks.fact_table import Fault, Report, Table
 from stacks.key_lines import locate_keys
@@ -32,6 +32,8 @@ HEALTHY_THRESHOLD: Final = 2
 UNHEALTHY_THRESHOLD: Final = 2
 """Health checks in a row until the load balancer changes its mind; 2 is the least it takes (Classic ELB guide)."""
 _SERVICE_CLOSES_EARLIER_SECONDS: Final = 10
+_LIMITS_ELSEWHERE: Final = frozenset({"idle_seconds"})
+"""It follows from the load balancer's idle timeout, `Ingress.service_idle_timeout_seconds`."""
 _LOG_RETENTION_DAYS: Final = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -120,13 +122,18 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The tasks; each takes port 8443 of an instance of its own."""
+    """
+    The tasks; each takes port 8443 of an instance of its own.
+
+    Attributes:
+        workers: Processes of a task; None is one for each vCPU of its instance.
+    """
 
     tasks: int
     max_tasks: int
     cpu_units: int
     memory_mib: int
-    workers: int
+    workers: int | None
     lame_duck_seconds: int
     drain_seconds: int
 
@@ -198,6 +205,7 @@ class Environment:
     registry: Registry
     policy: Policy = DEFAULT_POLICY
     bearer_token: BearerTokens | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def key_set_object(self) -> str | None:
@@ -310,6 +318,7 @@ def _environment(file: Table) -> Environment:
         registry=_registry(file.table("registry")),
         policy=_policy(file),
         bearer_token=_bearer_token(file.optional_table("bearer_token")),
+        limits=_limits(file.optional_table("limits")),
     )
     file.end()
     return environment
@@ -392,7 +401,7 @@ def _service(table: Table) -> Service:
         max_tasks=table.integer("max_tasks", least=2, most=500),
         cpu_units=table.integer("cpu_units", least=128, most=98_304),
         memory_mib=table.integer("memory_mib", least=256, most=393_216, unit="MiB"),
-        workers=table.integer("workers", least=1, most=64),
+        workers=table.optional_integer("workers", least=1, most=64),
         lame_duck_seconds=table.integer("lame_duck_seconds", least=0, most=600, unit="seconds"),
         drain_seconds=table.integer("drain_seconds", least=1, most=3600, unit="seconds"),
     )
@@ -444,6 +453,19 @@ def _bearer_token(table: Table | None) -> BearerTokens | None:
     )
     table.end()
     return tokens
+
+
+def _limits(table: Table | None) -> dict[str, int]:
+    """Read what peers may take, where it is not the service's default; its own bounds hold."""
+    if table is None:
+        return {}
+    bounds = {name: bound for name, bound in LIMITS.items() if name not in _LIMITS_ELSEWHERE}
+    read = {
+        name: table.optional_integer(name, least=bound.least, most=bound.most, unit=bound.unit)
+        for name, bound in bounds.items()
+    }
+    table.end()
+    return {name: value for name, value in read.items() if value is not None}
 
 
 # -- what must hold between facts -------------------------------------------

@@ -142,6 +142,13 @@ class Table:
             key, expected, least, lambda value: value if _is_integer(value) and least <= value <= most else None
         )
 
+    def optional_integer(self, key: str, *, least: int, most: int, unit: str = "") -> int | None:
+        """Read a whole number that may be left out."""
+        if key in self:
+            return self.integer(key, least=least, most=most, unit=unit)
+        self._known.append(key)
+        return None
+
     def one_of(self, key: str, numbers: Iterable[int]) -> int:
         """Read one of a closed set of whole numbers."""
         allowed = tuple(numbers)

@@ -47,6 +47,7 @@ from service.contract import (
     Variable,
 )
 from service.identity.policy import DEFAULT_POLICY, render_policy
+from service.settings import LIMITS
 from stacks import naming
 from stacks.environment import HEALTHY_THRESHOLD, Architecture, Environment
 from stacks.naming import OperatorParameter, Output
@@ -139,12 +140,13 @@ def _variables(template: Template, environment: Environment) -> list[Environment
         Variable.PROXY_PROTOCOL: ProxyProtocol.REQUIRED.value,
         Variable.TRAFFIC_PORT: str(TRAFFIC_PORT),
         Variable.HEALTH_PORT: str(HEALTH_PORT),
-        Variable.WORKERS: str(environment.service.workers),
+        **({Variable.WORKERS: str(environment.service.workers)} if environment.service.workers is not None else {}),
         Variable.IDLE_TIMEOUT_SECONDS: str(environment.ingress.service_idle_timeout_seconds),
         Variable.LAME_DUCK_SECONDS: str(environment.service.lame_duck_seconds),
         Variable.DRAIN_SECONDS: str(environment.service.drain_seconds),
         OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
         **_policy_variables(environment),
+        **{LIMITS[name].variable: str(value) for name, value in environment.limits.items()},
         "AWS_REGION": environment.region,
         # Instances keep containers from the metadata; the client library must not wait for it.
         "AWS_EC2_METADATA_DISABLED": "true",

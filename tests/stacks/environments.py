@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from service.settings import LIMITS
 from stacks.catalog import Catalog, assemble
 from stacks.environment import Environment, EnvironmentFileError, find_environment, load_environment, parse_environment
 from stacks.fact_table import Fault
@@ -140,14 +141,20 @@ def environment_texts(draw: st.DrawFn) -> str:
             "max_tasks": max_tasks,
             "cpu_units": draw(st.integers(128, 4096)),
             "memory_mib": draw(st.integers(256, 8192)),
-            "workers": draw(st.integers(1, 64)),
             "lame_duck_seconds": lame_duck,
             "drain_seconds": drain,
-        },
+        }
+        | draw(st.sampled_from([{}, {"workers": 1}, {"workers": 64}])),
         "logs": {"retention_days": draw(st.sampled_from([1, 30, 365, 3653]))},
         "alarms": {"emails": draw(st.sampled_from([[], ["ops@example.com"], ["a@example.com", "b@example.com"]]))},
         "registry": {"deletion_protection": draw(st.booleans())},
     }
+    if draw(st.booleans()):
+        names = [name for name in LIMITS if name != "idle_seconds"]
+        tables["limits"] = {
+            name: draw(st.integers(LIMITS[name].least, LIMITS[name].most))
+            for name in draw(st.lists(st.sampled_from(names), unique=True))
+        }
     head: dict[str, object] = {"name": "drawn", "project": "ingress", "account": "111122223333", "region": region}
     tokens = draw(st.sampled_from(["", TOKENS]))
     return _lines(head) + "".join(f"\n[{name}]\n{_lines(values)}" for name, values in tables.items()) + tokens

@@ -90,7 +90,6 @@ def test_all_faults_are_shown_at_once_by_line() -> None:
     assert [(fault.line, fault.key) for fault in found] == [
         (4, "account"),
         (20, "ingress.draining_seconds"),
-        (30, "service.workers"),
         (35, "service.wokers"),
     ]
 
@@ -119,6 +118,38 @@ def test_a_missing_table_is_one_fault_and_not_one_for_each_key() -> None:
     text = changed_text().partition("[registry]")[0]
 
     assert faults_of(text) == (Fault(None, "registry", "a table", "nothing: the key is missing"),)
+
+
+def test_workers_left_out_are_one_for_each_vcpu() -> None:
+    environment = parse_environment(changed_text(("workers = 2\n", "")), Path("staging.toml"))
+
+    assert environment.service.workers is None
+
+
+def test_limits_left_out_are_the_service_s_own() -> None:
+    assert parse_environment(changed_text(), Path("staging.toml")).limits == {}
+
+
+def test_limits_are_read_by_their_names() -> None:
+    text = changed_text() + "\n[limits]\nbody_bytes = 1048576\nconnections_per_source = 200\n"
+
+    assert parse_environment(text, Path("staging.toml")).limits == {
+        "body_bytes": 1048576,
+        "connections_per_source": 200,
+    }
+
+
+def test_limits_that_cannot_be_are_all_told_at_once() -> None:
+    found = faults_of(
+        changed_text() + "\n[limits]\nbody_byte = 1\nhead_bytes = 10\nidle_seconds = 5\nhead_seconds = 1.5\n"
+    )
+
+    assert [(fault.key, fault.expected, fault.found) for fault in found] == [
+        ("limits.body_byte", "a known key", "an unknown one (did you mean body_bytes?)"),
+        ("limits.head_bytes", "a whole number of bytes from 1024 to 1048576", "10"),
+        ("limits.idle_seconds", "a known key", found[2].found),
+        ("limits.head_seconds", "a whole number of seconds from 1 to 300", "1.5"),
+    ]
 
 
 def test_syntax_is_told_with_its_line() -> None:

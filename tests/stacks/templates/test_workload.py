@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,25 @@ def test_routes_and_tokens_reach_the_service_as_they_stand_in_the_file() -> None
 
 def test_the_default_policy_needs_no_variable() -> None:
     assert not {Variable.POLICY, Variable.TOKEN_ISSUER, Variable.TOKEN_BINDING} & variables(catalog()).keys()
+
+
+def test_limits_reach_the_service_when_the_file_gives_them_and_only_then() -> None:
+    facts = replace(environment(), limits={"body_bytes": 1_048_576, "connection_seconds": 600})
+
+    given = variables(assemble(facts))
+
+    assert {name for name in given if name.startswith("MTLS_BODY") or name.startswith("MTLS_CONNECTION")} == {
+        Variable.BODY_BYTES,
+        Variable.CONNECTION_SECONDS,
+    }
+    found = parse_settings(given).limits
+    assert (found.body_bytes, found.connection_seconds) == (1_048_576, 600)
+
+
+def test_workers_left_out_are_left_to_the_service() -> None:
+    facts = environment()
+
+    given = variables(assemble(replace(facts, service=replace(facts.service, workers=None))))
+
+    assert Variable.WORKERS not in given
+    assert parse_settings(given).workers is None
