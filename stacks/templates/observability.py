@@ -17,9 +17,10 @@ from awacs.aws import Action, ArnLike, Bool, StringEquals
 from troposphere import GetAtt, Ref, Sub, Template
 from troposphere.cloudwatch import Alarm, Dashboard, MetricDimension
 from troposphere.kms import Key
-from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
+from troposphere.logs import LogGroup
 from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
 
+from service.contract import METRIC_NAMESPACE, Dimension, Metric
 from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
@@ -49,8 +50,6 @@ def build(environment: Environment) -> Template:
             **RETAINED,
         )
     )
-    for counter in _COUNTERS:
-        template.add_resource(_metric_filter(environment, counter, log_group))
     topic = _topic(template, environment, key)
     watches = _watches(environment)
     for watch in watches:
@@ -91,45 +90,6 @@ def _service_grants(environment: Environment) -> list[Statement]:
             when=[StringEquals({"aws:SourceAccount": environment.account})],
         ),
     ]
-
-
-# -- what the log is counted for -------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Counter:
-    """One kind of line of the service's log that is counted; the pattern spells its fields as the service does."""
-
-    title: str
-    metric: str
-    pattern: str
-
-
-_REGISTRY_FAILURES: Final = _Counter(
-    "RegistryFailureFilter",
-    "RegistryFailures",
-    '{ $.event = "request" && $.reason = "registry_unavailable" }',
-)
-_REFUSALS: Final = _Counter("RefusalFilter", "Refusals", '{ $.event = "request" && $.status = 403 }')
-_HANDSHAKE_FAILURES: Final = _Counter("HandshakeFailureFilter", "HandshakeFailures", '{ $.event = "handshake_failed" }')
-_COUNTERS: Final = (_REFUSALS, _HANDSHAKE_FAILURES, _REGISTRY_FAILURES)
-
-
-def _namespace(environment: Environment) -> str:
-    return f"{environment.project}/{environment.name}"
-
-
-def _metric_filter(environment: Environment, counter: _Counter, log_group: LogGroup) -> MetricFilter:
-    return MetricFilter(
-        counter.title,
-        LogGroupName=Ref(log_group),
-        FilterPattern=counter.pattern,
-        MetricTransformations=[
-            MetricTransformation(
-                MetricNamespace=_namespace(environment), MetricName=counter.metric, MetricValue="1", DefaultValue=0
-            )
-        ],
-    )
 
 
 # -- whom alarms reach -------------------------------------------------------------
@@ -197,7 +157,9 @@ def _watches(environment: Environment) -> list[_Watch]:
         *_load_balancer_watches(environment),
         *_service_watches(environment),
         *_capacity_watches(environment),
-        *_registry_watches(environment),
+        *_registry_watches(),
+        *_certificate_watches(environment),
+        *_measured_watches(environment),
     ]
 
 
@@ -309,7 +271,7 @@ def _capacity_watches(environment: Environment) -> list[_Watch]:
     ]
 
 
-def _registry_watches(environment: Environment) -> list[_Watch]:
+def _registry_watches() -> list[_Watch]:
     table = {"TableName": Output.CLIENT_REGISTRY_TABLE_NAME}
     return [
         _Watch(
@@ -324,14 +286,97 @@ def _registry_watches(environment: Environment) -> list[_Watch]:
             "DynamoDB fails: clients may get 503; see the AWS health dashboard.",
             period=5 * _MINUTE,
         ),
+    ]
+
+
+def _certificate_watches(environment: Environment) -> list[_Watch]:
+    """
+    Watch the days that certificates have left, as the service measures them (docs/metrics.md).
+
+    No alarm can name a client it does not know, so the soonest end of all
+    clients in use is watched; the log and the metric by client say whose it is.
+    """
+    server = (*_measured(environment, Metric.SERVER_CERTIFICATE_DAYS), "Minimum", "<")
+    client = (*_measured(environment, Metric.CLIENT_CERTIFICATE_DAYS), "Minimum", "<")
+    return [
+        _Watch(
+            "ServerCertificateEndsSoon",
+            *(*server, 30),
+            "The server certificate ends in less than 30 days, or no task says when: request and install another.",
+            period=5 * _MINUTE,
+            breaches=3,
+            of=3,
+            missing="breaching",  # a certificate nobody watches, and metrics that do not arrive
+        ),
+        _Watch(
+            "ServerCertificateEndsNow",
+            *(*server, 7),
+            "The server certificate ends in less than 7 days, or no task says when: install another today.",
+            period=5 * _MINUTE,
+            breaches=3,
+            of=3,
+            missing="breaching",
+        ),
+        _Watch(
+            "ClientCertificateEndsSoon",
+            *(*client, 30),
+            "A client in use will be refused in less than 30 days: see the metric by client, and ask for its next one.",
+            period=5 * _MINUTE,
+            breaches=3,
+            of=3,
+            missing="ignore",  # nobody called who would say otherwise
+        ),
+    ]
+
+
+def _measured_watches(environment: Environment) -> list[_Watch]:
+    """Watch what the service counts; it writes zeros, and if it is silent the server certificate's alarm says so."""
+
+    def more_than(count: int, metric: Metric) -> tuple[str, str, dict[str, Output | str], str, str, float]:
+        return *_measured(environment, metric), "Sum", ">", count
+
+    return [
         _Watch(
             "RegistryUnavailable",
-            *(_namespace(environment), _REGISTRY_FAILURES.metric, {}, "Sum", ">", 0),
-            "Clients were refused because the registry did not answer: see reason registry_unavailable in the log.",
+            *more_than(0, Metric.REGISTRY_ERRORS),
+            "The client registry did not answer: clients get 503; see reason registry_unavailable in the log.",
             breaches=2,
             of=5,
         ),
+        _Watch(
+            "CertificateReloadFailing",
+            *more_than(0, Metric.RELOAD_FAILURES),
+            "A new server certificate cannot be taken, the old one serves on: see certificate_reload_failed.",
+            breaches=2,
+            of=5,
+        ),
+        _Watch(
+            "KeySetFailing",
+            *more_than(0, Metric.KEY_SET_FAILURES),
+            "The keys of the tokens' issuer cannot be fetched, the last ones serve on: see key_set_failed.",
+            period=5 * _MINUTE,
+            breaches=2,
+            of=3,
+        ),
+        _Watch(
+            "AuditLinesLost",
+            *more_than(0, Metric.AUDIT_LINES_LOST),
+            "Decisions are missing in the log, because nobody read the tasks' output in time: see audit_lines_lost.",
+        ),
+        _Watch(
+            "RefusalsMany",
+            *more_than(100, Metric.REFUSALS),
+            "Many requests are refused: the metric by reason and the log say which clients, and why.",
+            period=5 * _MINUTE,
+            breaches=3,
+            of=3,
+        ),
     ]
+
+
+def _measured(environment: Environment, metric: Metric) -> tuple[str, str, dict[str, Output | str]]:
+    """Name a metric of the service by the environment alone, as it writes all it counts and the soonest of all ends."""
+    return METRIC_NAMESPACE, metric.value, {Dimension.ENVIRONMENT.value: environment.name}
 
 
 _COMPARISONS: Final = {
@@ -369,17 +414,23 @@ def _alarm(template: Template, environment: Environment, watch: _Watch, topic: T
 
 # -- the dashboard ------------------------------------------------------------------
 
+_SHOWN: Final = {
+    Metric.REQUESTS: "Sum",
+    Metric.LATENCY: "p99",
+    Metric.HANDSHAKES: "Sum",
+    Metric.HANDSHAKES_FAILED: "Sum",
+    Metric.CONNECTIONS_REFUSED: "Sum",
+    Metric.CONNECTIONS_OPEN: "Average",
+}
+"""What the service measures and no alarm watches, with the statistic that tells something."""
+
 
 def _dashboard(environment: Environment, watches: Sequence[_Watch]) -> Dashboard:
-    counters = [
-        _Watch(
-            counter.title,
-            *(_namespace(environment), counter.metric, {}, "Sum", ">", 0),
-            counter.metric,
-        )
-        for counter in (_REFUSALS, _HANDSHAKE_FAILURES)
+    shown = [
+        _Watch(metric.value, *_measured(environment, metric), statistic, ">", 0, "Shown, not watched.")
+        for metric, statistic in _SHOWN.items()
     ]
-    widgets = [_widget(environment, watch, index) for index, watch in enumerate([*watches, *counters])]
+    widgets = [_widget(environment, watch, index) for index, watch in enumerate([*watches, *shown])]
     # Values of other stacks stand in the text as ${Parameter}; JSON has no such thing of its own.
     body = json.dumps({"widgets": widgets}, separators=(",", ":"))
     return Dashboard("Dashboard", DashboardBody=Sub(body))

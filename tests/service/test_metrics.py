@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,3 +265,18 @@ def test_metrics_are_written_at_once_and_then_again_and_again() -> None:
     asyncio.run(live_shortly())
 
     assert len(stage.output) >= 3
+
+
+# -- the document ------------------------------------------------------------------------
+
+
+def test_the_document_has_every_metric_with_its_kind_unit_and_dimensions() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")
+    ]
+
+    assert {row[0].strip("`"): row[2] for row in rows} == {metric.value: unit for metric, unit in UNITS.items()}
+    assert {row[0].strip("`") for row in rows if row[1] == "counter"} == set(COUNTERS)
+    named = {name.strip(" `") for row in rows for name in row[3].split(",") if name}
+    assert named | {Dimension.ENVIRONMENT} == set(Dimension)

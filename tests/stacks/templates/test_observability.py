@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from service.audit import Event
-from service.identity.verdict import Reason
+from service.contract import METRIC_NAMESPACE, Dimension, Metric, Variable
 from stacks.naming import service_log_group, service_name
 from tests.stacks.environments import NAMES, catalog, environment
 from tests.stacks.templates.reading import of_type, properties, statements
@@ -47,7 +46,13 @@ def test_silence_of_what_must_speak_is_an_alarm() -> None:
     alarms = of_type(catalog(), "AWS::CloudWatch::Alarm")
     breaching = {name.split(".")[1] for name, alarm in alarms.items() if alarm["TreatMissingData"] == "breaching"}
 
-    assert breaching == {"HealthyTasksTooFew", "TasksMissing", "InstancesTooFew"}
+    assert breaching == {
+        "HealthyTasksTooFew",
+        "TasksMissing",
+        "InstancesTooFew",
+        "ServerCertificateEndsSoon",
+        "ServerCertificateEndsNow",
+    }
 
 
 def test_an_alarm_asks_for_no_more_points_than_it_looks_at() -> None:
@@ -56,14 +61,45 @@ def test_an_alarm_asks_for_no_more_points_than_it_looks_at() -> None:
         assert alarm["EvaluationPeriods"] * alarm["Period"] <= 24 * 3600
 
 
-def test_lines_are_counted_by_the_words_the_service_writes() -> None:
-    patterns = {filter_["FilterPattern"] for filter_ in of_type(catalog(), "AWS::Logs::MetricFilter").values()}
+OUR_OWN = {
+    "ServerCertificateEndsSoon": (Metric.SERVER_CERTIFICATE_DAYS, "Minimum", "LessThanThreshold", 30),
+    "ServerCertificateEndsNow": (Metric.SERVER_CERTIFICATE_DAYS, "Minimum", "LessThanThreshold", 7),
+    "ClientCertificateEndsSoon": (Metric.CLIENT_CERTIFICATE_DAYS, "Minimum", "LessThanThreshold", 30),
+    "RegistryUnavailable": (Metric.REGISTRY_ERRORS, "Sum", "GreaterThanThreshold", 0),
+    "CertificateReloadFailing": (Metric.RELOAD_FAILURES, "Sum", "GreaterThanThreshold", 0),
+    "KeySetFailing": (Metric.KEY_SET_FAILURES, "Sum", "GreaterThanThreshold", 0),
+    "AuditLinesLost": (Metric.AUDIT_LINES_LOST, "Sum", "GreaterThanThreshold", 0),
+    "RefusalsMany": (Metric.REFUSALS, "Sum", "GreaterThanThreshold", 100),
+}
 
-    assert patterns == {
-        f'{{ $.event = "{Event.REQUEST}" && $.reason = "{Reason.REGISTRY_UNAVAILABLE}" }}',
-        f'{{ $.event = "{Event.REQUEST}" && $.status = 403 }}',
-        f'{{ $.event = "{Event.HANDSHAKE_FAILED}" }}',
-    }
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_service_measures_is_watched_by_the_environment_alone(name: str) -> None:
+    """Wire tests show that a running service writes these metrics with these dimensions."""
+    alarms = of_type(catalog(name), "AWS::CloudWatch::Alarm")
+    ours = {title.split(".")[1]: alarm for title, alarm in alarms.items() if alarm["Namespace"] == METRIC_NAMESPACE}
+
+    assert {
+        title: (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"])
+        for title, alarm in ours.items()
+    } == OUR_OWN
+    assert all(alarm["Dimensions"] == [{"Name": Dimension.ENVIRONMENT, "Value": name}] for alarm in ours.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_task_is_told_the_name_its_metrics_are_watched_by(name: str) -> None:
+    (container,) = properties(catalog(name), "workload", "TaskDefinition")["ContainerDefinitions"]
+    variables = {each["Name"]: each["Value"] for each in container["Environment"]}
+
+    assert variables[Variable.ENVIRONMENT_NAME] == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_the_service_measures_is_on_the_dashboard(name: str) -> None:
+    body = json.loads(properties(catalog(name), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
+    shown = {tuple(widget["properties"]["metrics"][0]) for widget in body["widgets"]}
+
+    assert {(METRIC_NAMESPACE, metric, Dimension.ENVIRONMENT, name) for metric in Metric} <= shown
 
 
 @pytest.mark.parametrize("name", NAMES)
