@@ -312,13 +312,15 @@ class _Request:
             await self._explain(error.status, error.detail)
         elif self._has_peer_gone or isinstance(error, PeerGoneError | UpstreamError):
             self.decision = _FAILED
-        elif self.status is None:
-            _log.error("request %s: nobody could answer", self.id, exc_info=error)
-            await self._explain(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. The request id tells us more.")
         else:
+            _log.error("request %s: nobody could answer", self.id, exc_info=error)
+            await self._admit_fault()
+
+    async def _admit_fault(self) -> None:
+        if self.status is not None:
             self.decision = _FAILED
-            # The server logs it and breaks the connection off.
-            raise error
+            return
+        await self._explain(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. The request id tells us more.")
 
     async def _explain(self, status: HTTPStatus, detail: str) -> None:
         document = problem(status, detail, request_id=self.id)

@@ -112,7 +112,11 @@ def find_application(reference: str) -> None:
         spec = PathFinder.find_spec(found, path)
         if spec is None:
             raise ApplicationError(reference=reference, cause=f"there is no module {found}")
-        path = list(spec.submodule_search_locations or ())
+        try:
+            path = list(spec.submodule_search_locations or ())
+        except KeyError:
+            # A namespace below another knows its places only once it is imported; the worker will see.
+            return
 
 
 def load_application(reference: str) -> Application:

@@ -56,6 +56,11 @@ def talk_nonsense(channel: Channel) -> None:
     channel.send(b"220 mail.example ESMTP\r\n\r\n")
 
 
+def say_nothing(channel: Channel) -> None:
+    """Take what comes."""
+    channel.wait_for_end()
+
+
 def switch(channel: Channel) -> None:
     """Answer an upgrade that nobody asked for."""
     channel.request()
@@ -261,7 +266,7 @@ def run(upstream: Upstream, patience: Patience) -> UpstreamError:
 
 def test_an_upstream_that_does_not_answer_in_time_is_504() -> None:
     with open_upstream() as upstream:
-        upstream.behavior = lambda channel: channel.wait_for_end() and None
+        upstream.behavior = say_nothing
 
         error = run(upstream, Patience(read=0.1))
 
@@ -292,5 +297,5 @@ def test_a_client_that_leaves_is_told_to_nobody() -> None:
             await call(forward, leaves=leaves)
 
     with open_upstream() as upstream:
-        upstream.behavior = lambda channel: channel.wait_for_end() and None
+        upstream.behavior = say_nothing
         asyncio.run(leave(upstream))
