@@ -77,16 +77,21 @@ class Route:
         path: `/` or like `/records`, which covers `/records` and all below it, not `/recordsX`.
         roles: The client must have one of these; empty demands none.
         alternatives: The requirement as a list of ways to pass it; none refuses everybody.
+        only: The one strategy that decides, where there is no more to it.
     """
 
     path: str
     requirement: AllOf | AnyOf
     roles: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = field(init=False, repr=False, compare=False)
+    only: Strategy | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work the alternatives out, once."""
-        object.__setattr__(self, "alternatives", alternatives_of(self.requirement))
+        ways = alternatives_of(self.requirement)
+        is_single = len(ways) == 1 and len(ways[0]) == 1 and not self.roles
+        object.__setattr__(self, "alternatives", ways)
+        object.__setattr__(self, "only", ways[0][0] if is_single else None)
 
     def covers(self, path: str) -> bool:
         """Whether a decoded path lies on this route."""
@@ -95,9 +100,19 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The routes, the most specific first."""
+    """
+    The routes, the most specific first.
+
+    Attributes:
+        folded: Their paths in lower case, in the same order.
+    """
 
     routes: tuple[Route, ...]
+    folded: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Fold the paths, once."""
+        object.__setattr__(self, "folded", tuple(route.path.lower() for route in self.routes))
 
     def route_of(self, path: str, target: bytes = b"") -> Route | None:
         """
@@ -111,15 +126,29 @@ class Policy:
             path: As it was decoded for the application.
             target: As it was sent; tells an encoded slash from a real one.
         """
-        exact = next((route for route in self.routes if route.covers(path)), None)
-        if len(self.routes) == 1 and exact is not None and exact.path == "/":
-            return exact
+        if self.folded == ("/",):
+            return self.routes[0]
+        exact = self._find(path)
+        if b"%" not in target and not _ODD.search(path):
+            return exact if self._find_folded(path.lower()) is exact else None
+        if len(path) > MAX_ODD_PATH:
+            return None
         for reading in _readings(path, target):
-            folded = reading.lower()
-            found = next((route for route in self.routes if _lies_below(folded, route.path.lower())), None)
-            if found is not exact:
+            if self._find_folded(reading.lower()) is not exact:
                 return None
         return exact
+
+    def _find(self, path: str) -> Route | None:
+        for route in self.routes:
+            if route.covers(path):
+                return route
+        return None
+
+    def _find_folded(self, path: str) -> Route | None:
+        for index, folded in enumerate(self.folded):
+            if _lies_below(path, folded):
+                return self.routes[index]
+        return None
 
     @property
     def strategies(self) -> frozenset[Strategy]:
@@ -141,6 +170,8 @@ async def decide(route: Route, ask: Callable[[Strategy], Awaitable[Verdict]]) ->
     then what was shown and is wrong before what was not shown; then the one
     that got furthest; then the one that stands first.
     """
+    if route.only is not None:
+        return await ask(route.only)
     verdicts: dict[Strategy, Verdict] = {}
     nearest, distance = Refused(Reason.NOT_PERMITTED), (3, 0)
     for alternative in route.alternatives:
@@ -233,18 +264,15 @@ _PARAMETERS: Final = re.compile(r";[^/]*")
 
 
 def _lies_below(path: str, route: str) -> bool:
-    return route in {"/", path} or path.startswith(route + "/")
+    return route in ("/", path) or (path.startswith(route) and path[len(route)] == "/")
 
 
 def _readings(path: str, target: bytes) -> Iterator[str]:
-    """Give every way we know of that somebody reads this path; the whole of it is `/` for one too long to try."""
+    """Give every way we know of that somebody reads this path."""
     yield path
     raw = target.partition(b"?")[0].decode("latin-1")
     has_encoded_slash = _ENCODED_SLASH.search(raw) is not None
     if not has_encoded_slash and not _ODD.search(path):
-        return
-    if len(path) > MAX_ODD_PATH:
-        yield from ("/", "\N{REPLACEMENT CHARACTER}")  # on no route but the whole, and on none at all
         return
     texts = {path, unquote(path)}
     if has_encoded_slash:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import posixpath
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
@@ -118,6 +121,7 @@ def test_the_most_specific_route_counts_at_segment_boundaries(path: str, route: 
         "/x/%2e%2e/records",
         "/records\x00/public",
         "/records/public" + "/." * MAX_ODD_PATH,
+        "/x/.." * MAX_ODD_PATH + "/records",
     ],
 )
 def test_a_path_that_could_be_read_as_another_routes_has_none(path: str) -> None:
@@ -129,6 +133,22 @@ def test_an_encoded_slash_may_not_choose_the_route() -> None:
     """`/records%2Fpublic` is one segment to some and two to others."""
     assert POLICY.route_of("/records/public", b"/records%2Fpublic") is None
     assert POLICY.route_of("/other/thing", b"/other%2fthing?a=b") is POLICY.routes[-1]
+
+
+SEGMENTS = st.sampled_from(["records", "public", "RECORDS", "x", "..", ".", "", "..;a", "%2e%2e", "records;v=1"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SEGMENTS, min_size=1, max_size=6))
+def test_no_application_finds_a_stricter_route_behind_a_laxer_one(segments: list[str]) -> None:
+    """However often it decodes, resolves and strips: what it reads in the end lies on the route that was judged."""
+    path = "/" + "/".join(segments)
+    read = [re.sub(";[^/]*", "", unquote(path)), re.sub(";[^/]*", "", unquote(path)).lower()]
+    resolved = [posixpath.normpath(each).replace("//", "/") for each in read]
+
+    found = POLICY.route_of(path)
+
+    assert found is None or {POLICY.route_of(each) for each in resolved} == {found}
 
 
 def test_one_route_for_everything_takes_every_path() -> None:
