@@ -336,6 +336,10 @@ _DECISIONS: Final = (_ANSWERED, _REFUSED, _FAILED)
 def _decision(verdict: Verdict | None, status: int | None) -> str:
     if isinstance(verdict, Refused):
         return _REFUSED
-    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status is None or status >= _OUR_FAULT:
         return _FAILED
     return _REFUSED if verdict is None else _ANSWERED
+
+
+_OUR_FAULT: Final = 500
+"""From here on a status says so; a plain number, for an enumeration's member costs as much as the rest of a decision."""
