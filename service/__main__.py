@@ -9,27 +9,20 @@ that says what to do.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
 from cryptography.utils import CryptographyDeprecationWarning
 
-from service.audit import MAX_TEXT, AuditLog, Event
+from service.audit import AuditLog, Event
+from service.aws import AwsSession, aws_settings
 from service.boot.certificate_store import CertificateStore, open_certificate_store
 from service.boot.served_certificate import PairSource, ServedCertificate
 from service.connection.gate import Gate, Guard
@@ -42,7 +35,7 @@ from service.endpoints.application import HostedApplication, find_application, l
 from service.endpoints.asgi import Application
 from service.endpoints.welcome import welcome
 from service.endpoints.whoami import Doctor
-from service.errors import AwsSettingsError, CredentialsMissingError, ServiceError
+from service.errors import ServiceError
 from service.identity.client_registry import ClientRegistry, open_client_registry
 from service.identity.pinned_certificate import PinnedCertificate
 from service.identity.policy import Strategy
@@ -77,8 +70,8 @@ def serve(settings: Settings) -> int:
     if settings.application is not None:
         find_application(settings.application)
     audit = AuditLog(LineWriter(sys.stdout.fileno()), environment=settings.environment_name, clock=_now)
-    with _aws_settings():
-        session = boto3.Session(region_name=settings.region)
+    with aws_settings():
+        session = AwsSession(settings.region)
         store = open_certificate_store(
             settings.certificate_bucket,
             owner=settings.certificate_bucket_owner,
@@ -172,26 +165,6 @@ def _bearer_token(
     keeper = KeySetKeeper(source, seconds=facts.key_set_seconds, audit=audit, metrics=metrics)
     issuer = Issuer(TokenVerifier(facts.issuer, facts.audience), keeper)
     return BearerToken(registry, issuer=issuer, binding=settings.token_binding), keeper.keep
-
-
-@contextlib.contextmanager
-def _aws_settings() -> Iterator[None]:
-    """
-    Turn what boto3 holds against its own settings or its credentials into one line.
-
-    It reads AWS_ variables and asks for credentials when a client is made, and
-    raises the plain errors of Python for some of what it finds there.
-    """
-    try:
-        yield
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise CredentialsMissingError(cause=_one_line(error)) from error
-    except (BotoCoreError, ValueError, KeyError) as error:
-        raise AwsSettingsError(cause=_one_line(error)) from error
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_TEXT]
 
 
 def _now() -> datetime:

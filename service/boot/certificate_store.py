@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -23,6 +22,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from service.aws import S3, ClientMaker
 from service.boot.server_identity import Manifest, ServerIdentity, check_server_identity
 from service.contract import CHAIN_KEY, MANIFEST_KEY, PRIVATE_KEY_KEY
 from service.errors import (
@@ -148,7 +148,7 @@ def open_certificate_store(
     bucket: str,
     *,
     owner: str,
-    session: boto3.Session,
+    session: ClientMaker,
     sleep: Callable[[float], object],
 ) -> S3CertificateStore:
     """Make the store as deployed; the retries are ours, so botocore makes none."""
@@ -157,7 +157,7 @@ def open_certificate_store(
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 1},
     )
-    client = session.client("s3", config=config)
+    client: S3Client = session.client(S3, config=config)
     return S3CertificateStore(client, bucket, owner=owner, sleep=sleep)
 
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from service.aws import DYNAMODB, ClientMaker
 from service.contract import PIN_KEY_PREFIX, TOKEN_KEY_PREFIX, ClientState, RegistryAttribute
 from service.errors import FingerprintError, RegistryUnavailableError
 from service.identity.certificate import Fingerprint
@@ -300,7 +300,7 @@ def _refused(error: ClientError) -> RegistryUnavailableError:
     return RegistryUnavailableError(code, is_outage=status >= _FIRST_SERVER_ERROR or code in _OVERLOADED)
 
 
-def open_client_registry(table: str, *, session: boto3.Session) -> DynamoDbClientRegistry:
+def open_client_registry(table: str, *, session: ClientMaker) -> DynamoDbClientRegistry:
     """Make the registry as deployed; nothing is asked of AWS yet, except for credentials where they are not at hand."""
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -309,7 +309,7 @@ def open_client_registry(table: str, *, session: boto3.Session) -> DynamoDbClien
         max_pool_connections=LOOKUP_THREADS,
         tcp_keepalive=True,
     )
-    client = session.client("dynamodb", config=config)
+    client: DynamoDBClient = session.client(DYNAMODB, config=config)
     return DynamoDbClientRegistry(client, table)
 
 
