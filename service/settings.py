@@ -37,8 +37,11 @@ _TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _DIGITS: Final = re.compile(r"[0-9]{1,13}")
-_APPLICATION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_UPSTREAM: Final = re.compile(r"http://([a-z0-9.-]{1,253}|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?")
+APPLICATION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+UPSTREAM: Final = re.compile(
+    r"http://(?P<host>[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])"
+    r"(:(?P<port>[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?"
+)
 ISSUER: Final = re.compile(r"[!-~]{1,512}")
 """What `iss` and `aud` may be; environment files are held to the same."""
 KEY_SET: Final = re.compile(
@@ -242,8 +245,8 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
         registry_cache_entries=reader.integer(Variable.REGISTRY_CACHE_ENTRIES, 10_000, 1, 1_000_000),
         token_issuer=reader.token_issuer(),
         token_binding=reader.choice(Variable.TOKEN_BINDING, TokenBinding.REQUIRED),
-        application=reader.optional(Variable.APPLICATION, _APPLICATION, "module:attribute of an ASGI application"),
-        forward_to=reader.optional(Variable.FORWARD_TO, _UPSTREAM, "http://host:port, without a path"),
+        application=reader.optional(Variable.APPLICATION, APPLICATION, "module:attribute of an ASGI application"),
+        forward_to=reader.optional(Variable.FORWARD_TO, UPSTREAM, "http://host:port, without a path"),
         whoami_per_minute=reader.integer(Variable.WHOAMI_PER_MINUTE, 60, 1, 60_000),
         limits=_limits(reader),
     )

@@ -21,7 +21,7 @@ from typing import Final
 from service.contract import KEY_SET_PREFIX, TokenBinding
 from service.errors import PolicyError
 from service.identity.policy import DEFAULT_POLICY, Policy, find_token_faults, read_policy
-from service.settings import ISSUER, KEY_SET, LIMITS, MAX_STOP_SECONDS
+from service.settings import APPLICATION, ISSUER, KEY_SET, LIMITS, MAX_STOP_SECONDS, UPSTREAM
 from stacks.errors import DeploymentError
 from stacks.fact_table import Fault, Report, Table
 from stacks.key_lines import locate_keys
@@ -127,6 +127,8 @@ class Service:
 
     Attributes:
         workers: Processes of a task; None is one for each vCPU of its instance.
+        application: `module:attribute` of the ASGI application in the image; None answers `/` with a welcome.
+        forward_to: `http://host:port` of the upstream; None forwards nothing.
     """
 
     tasks: int
@@ -136,6 +138,8 @@ class Service:
     workers: int | None
     lame_duck_seconds: int
     drain_seconds: int
+    application: str | None = None
+    forward_to: str | None = None
 
     @property
     def stop_timeout_seconds(self) -> int:
@@ -404,6 +408,10 @@ def _service(table: Table) -> Service:
         workers=table.optional_integer("workers", least=1, most=64),
         lame_duck_seconds=table.integer("lame_duck_seconds", least=0, most=600, unit="seconds"),
         drain_seconds=table.integer("drain_seconds", least=1, most=3600, unit="seconds"),
+        application=table.optional_text(
+            "application", "module:attribute of an ASGI application", _matches(APPLICATION.pattern)
+        ),
+        forward_to=table.optional_text("forward_to", "http://host:port, without a path", _matches(UPSTREAM.pattern)),
     )
     table.end()
     return service
@@ -492,6 +500,7 @@ def _rules(environment: Environment, file_name: str) -> Iterator[_Rule]:
     if environment.bearer_token is not None:
         yield from _bearer_token_rules(environment, environment.bearer_token)
     yield from _capacity_rules(environment.capacity, environment.service)
+    yield from _answering_rules(environment.service)
 
 
 def _name_rules(environment: Environment, file_name: str) -> Iterator[_Rule]:
@@ -585,6 +594,15 @@ def _ingress_rules(environment: Environment) -> Iterator[_Rule]:
         ingress.draining_seconds <= stop,
         f"at most {stop} seconds: lame_duck_seconds and drain_seconds, after which the task is gone",
         f"{ingress.draining_seconds}",
+    )
+
+
+def _answering_rules(service: Service) -> Iterator[_Rule]:
+    yield _Rule(
+        ("service.forward_to", "service.application"),
+        service.application is None or service.forward_to is None,
+        "one of application and forward_to, for only one can answer",
+        "both",
     )
 
 

@@ -18,13 +18,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import httpcore2
 
 from service.endpoints.asgi import Receive, Scope, Send
 from service.endpoints.forwarded_fields import Fields, identity_fields, request_fields, response_fields
 from service.errors import PeerGoneError, UpstreamError
+from service.settings import UPSTREAM
 
 if TYPE_CHECKING:
     import h11  # httpcore2 brings it
@@ -35,6 +35,7 @@ MAX_IDLE_CONNECTIONS: Final = 64
 IDLE_SECONDS: Final = 4.0
 """Shorter than the 5 s after which uvicorn and Node close an idle connection, so that we are first."""
 
+_HTTP_PORT: Final = 80
 _IDEMPOTENT: Final = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS, HTTPMethod.PUT, HTTPMethod.DELETE})
 _NEVER_FORWARDED: Final = frozenset({HTTPMethod.CONNECT, HTTPMethod.TRACE})
 """One would make a tunnel; the other would read our own fields back to the client (RFC 9110, section 9.3.8)."""
@@ -98,8 +99,10 @@ class Forward:
     def __init__(
         self, upstream: str, *, host_name: str, drops_authorization: bool, patience: Patience | None = None
     ) -> None:
-        parts = urlsplit(upstream)
-        self._host, self._port = (parts.hostname or "").encode(), parts.port or 80
+        parts = UPSTREAM.fullmatch(upstream)
+        if parts is None:
+            raise ValueError(f"no upstream: {upstream}")
+        self._host, self._port = parts["host"].strip("[]").encode(), int(parts["port"] or _HTTP_PORT)
         self._host_name = host_name
         self._drops_authorization = drops_authorization
         self._timeouts = asdict(patience or Patience())

@@ -146,6 +146,7 @@ def _variables(template: Template, environment: Environment) -> list[Environment
         Variable.DRAIN_SECONDS: str(environment.service.drain_seconds),
         OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
         **_policy_variables(environment),
+        **_answering_variables(environment),
         **{LIMITS[name].variable: str(value) for name, value in environment.limits.items()},
         "AWS_REGION": environment.region,
         # Instances keep containers from the metadata; the client library must not wait for it.
@@ -168,6 +169,13 @@ def _policy_variables(environment: Environment) -> dict[str, object]:
         values[Variable.TOKEN_KEY_SET] = tokens.key_set
     values[Variable.TOKEN_BINDING] = tokens.binding.value
     return values
+
+
+def _answering_variables(environment: Environment) -> dict[str, object]:
+    """Say what answers; without a word the service welcomes clients itself."""
+    facts = environment.service
+    given = {Variable.APPLICATION: facts.application, Variable.FORWARD_TO: facts.forward_to}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _log(template: Template, environment: Environment) -> LogConfiguration:

@@ -410,3 +410,35 @@ def test_a_fault_of_the_policy_reads_the_same_at_boot() -> None:
         parse_policy(routes)
 
     assert str(of_file).endswith(str(of_boot.value.faults[0]))
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "expected"),
+    [
+        ('application = "partner.app"', "service.application", "module:attribute of an ASGI application"),
+        ('forward_to = "https://a.internal"', "service.forward_to", "http://host:port, without a path"),
+        ('forward_to = "http://a.internal:65536"', "service.forward_to", "http://host:port, without a path"),
+        ('forward_to = "http://a.internal/records"', "service.forward_to", "http://host:port, without a path"),
+        (
+            'application = "partner.app:app"\nforward_to = "http://a.internal:8080"',
+            "service.forward_to",
+            "one of application and forward_to, for only one can answer",
+        ),
+    ],
+)
+def test_what_answers_is_one_thing_and_well_formed(line: str, key: str, expected: str) -> None:
+    (fault,) = faults(("workers = 2", f"workers = 2\n{line}"))
+
+    assert (fault.key, fault.expected) == (key, expected)
+
+
+def test_an_application_or_an_upstream_may_answer() -> None:
+    hosted = parse_environment(
+        changed_text(("workers = 2", 'workers = 2\napplication = "a.b:app"')), Path("staging.toml")
+    )
+    forwarding = parse_environment(
+        changed_text(("workers = 2", 'workers = 2\nforward_to = "http://[fd00::1]:8080"')), Path("staging.toml")
+    )
+
+    assert (hosted.service.application, hosted.service.forward_to) == ("a.b:app", None)
+    assert (forwarding.service.application, forwarding.service.forward_to) == (None, "http://[fd00::1]:8080")

@@ -206,7 +206,7 @@ def test_limits_reach_the_service_when_the_file_gives_them_and_only_then() -> No
 
     given = variables(assemble(facts))
 
-    assert {name for name in given if name.startswith("MTLS_BODY") or name.startswith("MTLS_CONNECTION")} == {
+    assert {name for name in given if name.startswith(("MTLS_BODY", "MTLS_CONNECTION"))} == {
         Variable.BODY_BYTES,
         Variable.CONNECTION_SECONDS,
     }
@@ -221,3 +221,16 @@ def test_workers_left_out_are_left_to_the_service() -> None:
 
     assert Variable.WORKERS not in given
     assert parse_settings(given).workers is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("application", "partner.app:app"), ("forward_to", "http://records.internal:8080")]
+)
+def test_what_answers_reaches_the_service(key: str, value: str) -> None:
+    facts = environment()
+    assert not {Variable.APPLICATION, Variable.FORWARD_TO} & {*variables(assemble(facts))}
+
+    answering: dict[str, Any] = {key: value}
+    given = variables(assemble(replace(facts, service=replace(facts.service, **answering))))
+
+    assert getattr(parse_settings(given), key) == value
