@@ -109,15 +109,25 @@ class KeySetKeeper:
     Args:
         source: Where it comes from.
         seconds: From one fetch to the next.
+        wait_seconds: How long a request waits for a fetch that may help it.
 
     Attributes:
         current: The last good set; None as long as there has been none.
         fault: Why the last fetch failed; None when it did not, and before the first.
     """
 
-    def __init__(self, source: KeySource, *, seconds: float, audit: AuditLog, metrics: Measures) -> None:
+    def __init__(
+        self,
+        source: KeySource,
+        *,
+        seconds: float,
+        audit: AuditLog,
+        metrics: Measures,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self._source = source
         self._seconds = seconds
+        self._wait_seconds = wait_seconds
         self._audit = audit
         self._metrics = metrics
         self._asked = asyncio.Event()
@@ -158,7 +168,7 @@ class KeySetKeeper:
 
     async def _next_fetch(self) -> None:
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 await self._fetched.wait()
         except TimeoutError:
             return

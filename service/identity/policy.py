@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import unquote
 
 from service.errors import PolicyError, PolicyFault
@@ -134,7 +134,7 @@ class Policy:
         if len(path) > MAX_ODD_PATH:
             return None
         for reading in _readings(path, target):
-            if self._find_folded(reading.lower()) is not exact:
+            if self._find(reading) is not exact or self._find_folded(reading.lower()) is not exact:
                 return None
         return exact
 
@@ -483,6 +483,8 @@ def _words(requirement: Requirement) -> str:
             return f"all of ({', '.join(map(_words, requirement.members))})"
         case AnyOf():
             return f"any of ({', '.join(map(_words, requirement.members))})"
+        case _:
+            assert_never(requirement)
 
 
 def _rendered(requirement: AllOf | AnyOf) -> dict[str, object]:

@@ -170,6 +170,25 @@ def test_an_unknown_key_brings_one_early_fetch_and_no_second() -> None:
     asyncio.run(walk())
 
 
+def test_a_request_waits_only_a_moment_for_a_fetch_that_hangs() -> None:
+    class Hangs:
+        place = "https://issuer.example/keys"
+
+        async def fetch(self) -> bytes:
+            return await asyncio.Future()
+
+    async def walk() -> None:
+        audit = AuditLog(Lines(), environment="test", clock=lambda: NOW)
+        keeper = KeySetKeeper(Hangs(), seconds=60, audit=audit, metrics=Counted(), wait_seconds=0.01)
+        task = asyncio.create_task(keeper.keep())
+        async with asyncio.timeout(1):
+            assert await keeper.first() is None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(walk())
+
+
 # -- where it comes from ------------------------------------------------------------------
 
 

@@ -133,6 +133,7 @@ def test_an_encoded_slash_may_not_choose_the_route() -> None:
     """`/records%2Fpublic` is one segment to some and two to others."""
     assert POLICY.route_of("/records/public", b"/records%2Fpublic") is None
     assert POLICY.route_of("/other/thing", b"/other%2fthing?a=b") is POLICY.routes[-1]
+    assert POLICY.route_of("/records/a b", b"/records/a%20b") is POLICY.routes[1]
 
 
 SEGMENTS = st.sampled_from(["records", "public", "RECORDS", "x", "..", ".", "", "..;a", "%2e%2e", "records;v=1"])
@@ -468,8 +469,20 @@ def test_a_path_stands_once_whatever_its_letters(second: str) -> None:
             "routes[0].all_of[1].any_of: expected a strategy, for an empty list always refuses, found none",
         ),
         ({}, "routes[0]: expected either `all_of` or `any_of`, found neither"),
+        ({"all_of": "bearer_token"}, 'routes[0].all_of: expected a list of strategies, found "bearer_token"'),
+        ({"all_of": [], "roles": "send"}, 'routes[0].roles: expected a list of roles, found "send"'),
     ],
-    ids=["token never needed", "the same turned", "choice decided", "twice", "dead branch", "never", "nothing"],
+    ids=[
+        "token never needed",
+        "the same turned",
+        "choice decided",
+        "twice",
+        "dead branch",
+        "never",
+        "nothing",
+        "no list",
+        "no roles",
+    ],
 )
 def test_a_member_that_changes_nothing_is_a_contradiction(requirement: dict[str, object], fault: str) -> None:
     assert faults(demanding(**requirement)) == [fault]
