@@ -13,6 +13,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -103,6 +104,7 @@ class Listener:
         Raises:
             ApplicationError: A worker's application cannot start; the others have drained.
         """
+        _allow_open_files()
         lifeline, held = os.pipe()
         self._faults, self._tell = os.pipe()
         with _wakeups() as wakeup:
@@ -235,6 +237,12 @@ def open_listening_socket(address: str, port: int) -> Iterator[socket.socket]:
             raise ListenError(address=address, port=port, cause=error.strerror or str(error)) from error
         listening.settimeout(0)
         yield listening
+
+
+def _allow_open_files() -> None:
+    """Take as many descriptors as we may have: a connection is one each, and many systems begin with 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -73,6 +75,61 @@ def test_a_handshake_under_way_is_finished_and_its_one_request_answered(aws: Aws
 
     assert (answer.status, answer.headers["connection"]) == (200, "close")
     assert service.wait() == 0
+
+
+def test_peers_that_say_nothing_do_not_hold_the_drain(aws: Aws, start_service: StartService) -> None:
+    """After connect, within the header, within the handshake, after it: each has a moment, and not the drain's time."""
+    service = start_service(**{Variable.DRAIN_SECONDS: "60"})
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    with ExitStack() as stack:
+        for opening in (b"", PROXY[:9], PROXY, PROXY + b"\x16\x03\x01\x02\x00\x01"):
+            plain = stack.enter_context(socket.create_connection(service.address, timeout=5))
+            plain.sendall(opening)
+        stack.enter_context(connection(service, partner))
+        ask(service, partner)  # so that the ones before are surely accepted
+        began = time.monotonic()
+
+        assert service.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 8
+
+    assert service.event("stopped")["connections_cut"] == 0
+    assert service.errors() == ""
+
+
+def test_a_request_that_takes_longer_than_the_drain_is_cut_off_in_silence(
+    aws: Aws, held: HeldEndpoint, start_service: StartService
+) -> None:
+    """The line says so; on standard error there is nothing for anybody to read at night."""
+    service = start_service(AWS_ENDPOINT_URL_DYNAMODB=held.url, **{Variable.DRAIN_SECONDS: "1"})
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    with connection(service, partner) as opened:
+        opened.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert held.reached.wait(5)
+
+        assert service.stop(signal.SIGTERM) == 0
+
+    assert service.event("stopped")["connections_cut"] == 1
+    assert service.errors() == ""
+
+
+def test_what_clients_ask_for_leaves_nothing_on_standard_error(aws: Aws, start_service: StartService) -> None:
+    service = start_service()
+    partner = client()
+    aws.enroll(partner, "acme")
+
+    with connection(service, partner) as opened:
+        opened.send(b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+        assert opened.answer().status == 200
+    with connection(service, partner) as opened:
+        opened.send(b"\x00\x01 what\r\n\r\n")
+        assert opened.answer().status == 400
+
+    assert service.stop(signal.SIGTERM) == 0
+    assert service.errors() == ""
 
 
 def test_an_idle_connection_is_closed_with_close_notify(aws: Aws, start_service: StartService) -> None:

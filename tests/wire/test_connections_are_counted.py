@@ -1,0 +1,120 @@
+"""Connections are counted over all workers of a task: in all, and from each source."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from service.contract import Variable
+from tests.certificates import client
+from tests.wire.conftest import StartService
+from tests.wire.stage import PROXY, WAIT_SECONDS, Aws, Connection, Service, ask, client_context, read_to_end
+from tests.wire.test_dead_worker_is_replaced import workers_of
+
+OTHER = b"PROXY TCP4 198.51.100.9 203.0.113.9 51514 443\r\n"
+HANDSHAKE_ENDED = (ssl.SSLError, ConnectionError)
+
+
+@contextmanager
+def opened(service: Service, count: int, *, proxy: bytes = PROXY) -> Iterator[list[Connection]]:
+    """Hold so many connections, each through its handshake."""
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(count):
+            plain = socket.create_connection(service.address, timeout=10)
+            each = Connection.over(plain, client_context(service.trust), proxy=proxy)
+            stack.callback(each.close)
+            connections.append(each)
+        yield connections
+
+
+def test_over_the_bound_of_a_source_a_connection_ends_before_tls(start_service: StartService) -> None:
+    """Of two workers, whichever took the others; another source goes on undisturbed."""
+    service = start_service(**{Variable.WORKERS: "2", Variable.CONNECTIONS_PER_SOURCE: "6"})
+
+    with opened(service, 6):
+        with pytest.raises(HANDSHAKE_ENDED):
+            ask(service)
+        line = service.event("connection_refused", reason="connections_per_source")
+        assert ask(service, proxy=OTHER).status == 403
+
+    assert (line["peer_address"], line["peer_port"]) == ("192.0.2.7", 51514)
+    wait_until(lambda: is_answered(service))
+
+
+def test_over_the_bound_in_all_a_connection_ends_before_its_first_byte(start_service: StartService) -> None:
+    service = start_service(**{Variable.WORKERS: "2", Variable.CONNECTIONS: "6"})
+
+    with opened(service, 3), opened(service, 3, proxy=OTHER):
+        with socket.create_connection(service.address, timeout=5) as plain:
+            assert read_to_end(plain) == b""
+        service.event("connection_refused", reason="connections")
+        assert service.health() == 200  # another port, and not a peer's
+
+    wait_until(lambda: is_answered(service))
+
+
+def test_the_connections_of_a_worker_that_died_are_not_counted_for_ever(start_service: StartService) -> None:
+    service = start_service(**{Variable.CONNECTIONS: "3"})
+
+    with opened(service, 3):
+        os.kill(workers_of(service)[0], signal.SIGKILL)
+        service.event("worker_ended", exit_code=-9)
+        wait_until(lambda: is_answered(service))
+        with opened(service, 3):
+            pass
+
+
+def test_without_a_descriptor_left_it_goes_on_as_soon_as_there_is_one(aws: Aws, start_service: StartService) -> None:
+    """EMFILE: what cannot be held is closed at once, and nobody has to start the service again."""
+    service = start_service(**{Variable.PROXY_HEADER_SECONDS: "60"})
+    partner = client()
+    aws.enroll(partner, "patient")
+    assert ask(service, partner).status == 200
+    (worker,) = workers_of(service)
+    soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{worker}/fd").iterdir())) + 8, hard))
+
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(service.address, timeout=5)) for _ in range(60)]
+        wait_until(lambda: any(has_ended(each) for each in held))
+
+    wait_until(lambda: is_answered(service))
+    assert ask(service, partner).status == 200
+    assert workers_of(service) == [worker]
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def has_ended(plain: socket.socket) -> bool:
+    """Whether the service has closed it; it is not waited for."""
+    plain.settimeout(0)
+    try:
+        return plain.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def is_answered(service: Service) -> bool:
+    """Whether a stranger gets as far as his refusal."""
+    with suppress(*HANDSHAKE_ENDED):
+        return ask(service).status == 403
+    return False
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Ask again until it is so, within a bound."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
