@@ -20,7 +20,7 @@ if __name__ == "__main__":  # run as a file: the packages lie one directory up
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from scripts import _terminal
-from stacks.ceremonies.doctor import explain
+from stacks.ceremonies.doctor import describe, explain
 from stacks.ceremonies.probe import DEFAULT_TIMEOUT_SECONDS, Answer, fingerprint_of, probe
 from stacks.ceremonies.probe_faults import ProbeFailedError
 
@@ -105,18 +105,8 @@ def _show(answer: Answer, words: Sequence[str], terminal: _terminal.Terminal) ->
     address, port = answer.local_address
     terminal.progress(f"asked from {address} port {port} over {answer.tls_version}")
     terminal.progress(f"the server showed certificate SHA-256 {answer.server_certificate_sha256}")
-    terminal.out(f"{answer.status} {_printable(words[0])}")
-    for sentence in words[1:]:
-        terminal.out(_printable(sentence))
-    for name, value in answer.document.items():
-        terminal.out(f"  {name}: {_printable(value) or 'none'}")
-
-
-def _printable(value: object) -> str:
-    """Write what a server sent without letting it move the cursor."""
-    texts = value if isinstance(value, list) else [] if value is None else [value]
-    text = ", ".join(map(str, texts))
-    return "".join(character if character.isprintable() else "?" for character in text)
+    for line in (f"{answer.status} {words[0]}", *words[1:], *describe(answer.document)):
+        terminal.out(line)
 
 
 def _as_record(answer: Answer, own: str | None, words: Sequence[str]) -> dict[str, object]:

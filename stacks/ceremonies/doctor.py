@@ -7,6 +7,7 @@ on the phone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from stacks.ceremonies.probe import Answer
@@ -20,6 +21,14 @@ _MEANING: Final = {
     "pending": "the certificate is enrolled and waits to be activated",
     "revoked": "the certificate was revoked",
     "weak_key": "the certificate's key is too weak",
+    "chain_untrusted": "no authority that is trusted here issued the certificate",
+    "token_missing": "a bearer token is demanded and none was sent",
+    "token_invalid": "the bearer token's signature, dates, issuer or audience are wrong",
+    "token_not_bound": "the bearer token was issued for another certificate",
+    "signature_missing": "a signed message is demanded and there was no signature",
+    "signature_invalid": "the message's signature does not hold",
+    "assertion_missing": "a SAML assertion is demanded and none was sent",
+    "assertion_invalid": "the SAML assertion was not accepted",
     "not_permitted": "the client is known and may not do this",
     "registry_unavailable": "the server could not look the certificate up: the fault is ours, not the client's",
     "rate_limited": "too many requests from this address",
@@ -32,6 +41,10 @@ _REMEDY: Final = {
     "revoked": "make a new key and certificate and have it enrolled; a revoked one does not come back",
     "weak_key": "make a new P-256 or RSA 3072 key and certificate and have it enrolled",
     "registry_unavailable": "type it again in a minute; if it stays, deploy.py status and the service's log",
+    "pending": "it becomes active by itself when the enrollment says so; clients.py show FINGERPRINT tells",
+    "token_missing": "send it as the header `authorization: Bearer ...`",
+    "token_not_bound": "ask the issuer for one bound to the certificate in use (RFC 8705, cnf x5t#S256)",
+    "not_permitted": "the one who enrolls can give the role that the path demands",
     "rate_limited": "wait a minute",
 }
 
@@ -48,7 +61,36 @@ def explain(answer: Answer, *, own_fingerprint: str | None, certificate: str | N
     Returns:
         Sentences, most important first.
     """
-    return (*_decision(answer), *_certificate(answer, own_fingerprint), *_remedy(answer, own_fingerprint, certificate))
+    words = (*_decision(answer), *_certificate(answer, own_fingerprint), *_remedy(answer, own_fingerprint, certificate))
+    return tuple(map(_printable, words))
+
+
+def describe(document: Mapping[str, object]) -> Iterator[str]:
+    """
+    Write down all that a server said, a line a field, the fields of a part under its name; texts of several lines last.
+
+    Nothing of it may move the cursor of the one who reads it.
+    """
+    texts: list[str] = []
+    for name, value in document.items():
+        parts = value if isinstance(value, Mapping) else {"": value}
+        for part, said in parts.items():
+            if isinstance(said, str) and "\n" in said:
+                texts += said.splitlines()
+            else:
+                yield "  " + _printable(f"{name} {part}".strip().replace("_", " ") + f": {_in_a_line(said)}")
+    # As they are, so that they can be copied.
+    yield from map(_printable, texts)
+
+
+def _in_a_line(value: object) -> str:
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return ", ".join("yes" if each is True else "no" if each is False else str(each) for each in values) or "none"
+
+
+def _printable(line: str) -> str:
+    """Write what a server sent without letting it move the cursor."""
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def _decision(answer: Answer) -> tuple[str, ...]:

@@ -62,8 +62,9 @@ class Answer:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the server answered and did not refuse."""
-        return 200 <= self.status < 300  # noqa: PLR2004 -- the 2xx of HTTP
+        """Whether the server answered and did not refuse; the doctor answers 200 and says in it what it would do."""
+        is_answered = 200 <= self.status < 300  # noqa: PLR2004 -- the 2xx of HTTP
+        return is_answered and self.document.get("decision") != "refused"
 
 
 def probe(  # noqa: PLR0913 -- each is one fact of a connection, and all but the first have a default

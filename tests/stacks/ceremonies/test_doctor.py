@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from service.identity.verdict import Reason
-from stacks.ceremonies.doctor import explain
+from stacks.ceremonies.doctor import describe, explain
 from stacks.ceremonies.probe import Answer
 
 OWN = "ab" * 32
 
 
-def answer(status: int, **document: object) -> Answer:
+def answer(status: int, /, **document: object) -> Answer:
     reason, fingerprint = document.get("reason"), document.get("fingerprint")
     return Answer(
         status=status,
@@ -66,3 +66,47 @@ def test_another_certificate_than_ours_points_at_what_stands_between() -> None:
 
 def test_an_answer_without_a_reason_is_not_one_of_ours() -> None:
     assert explain(answer(502), own_fingerprint=OWN) == ("the server answered 502 without a reason code",)
+
+
+# -- the doctor's own page, /whoami -------------------------------------------------
+
+PAGE = {
+    "schema": 1,
+    "decision": "refused",
+    "status": 403,
+    "reason": "unknown_certificate",
+    "client": None,
+    "roles": [],
+    "fingerprint": OWN,
+    "certificate": {
+        "sha256": OWN,
+        "subject": "CN=\x1b[2Jx",
+        "alternative_names": ["DNS:a", "DNS:b"],
+        "is_in_date": True,
+    },
+    "connection": {"address": "192.0.2.7", "port": 1},
+    "enroll": {"command": "clients.py enroll", "certificate": "-----BEGIN\nMII\n-----END\n"},
+}
+
+
+def test_a_page_that_says_refused_is_a_refusal_although_it_was_answered() -> None:
+    asked = answer(200, **PAGE)
+
+    assert not asked.is_accepted
+    assert explain(asked, own_fingerprint=OWN)[0].startswith("refused, unknown_certificate: ")
+
+
+def test_a_page_that_says_allowed_is_accepted() -> None:
+    assert answer(200, decision="allowed", client="acme").is_accepted
+
+
+def test_the_page_is_read_line_by_line_and_the_certificate_can_be_copied() -> None:
+    lines = list(describe(PAGE))
+
+    assert "  certificate sha256: " + OWN in lines
+    assert "  certificate alternative names: DNS:a, DNS:b" in lines
+    assert "  certificate is in date: yes" in lines
+    assert "  connection address: 192.0.2.7" in lines
+    assert "  roles: none" in lines
+    assert lines[-3:] == ["-----BEGIN", "MII", "-----END"]
+    assert not any("\x1b" in line for line in lines)
