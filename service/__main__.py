@@ -69,7 +69,7 @@ def serve(settings: Settings) -> int:
     """
     if settings.application is not None:
         find_application(settings.application)
-    audit = AuditLog(LineWriter(sys.stdout.fileno()), environment=settings.environment_name, clock=_now)
+    audit = AuditLog(LineWriter(sys.stdout.fileno()), environment=settings.environment_name, clock=time.time)
     with aws_settings():
         session = AwsSession(settings.region)
         store = open_certificate_store(

@@ -54,7 +54,7 @@ class Output(list[str]):
 
 def audit_to(output: Output, at: datetime = NOW) -> AuditLog:
     """Make a log whose time stands still."""
-    return AuditLog(output, environment="staging", clock=lambda: at)
+    return AuditLog(output, environment="staging", clock=at.timestamp)
 
 
 # -- the line ------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_times_are_utc_whatever_the_clock_says() -> None:
 
 def test_each_second_has_its_own_time() -> None:
     output, times = Output(), iter(NOW + timedelta(milliseconds=350 * number) for number in range(4))
-    audit = AuditLog(output, environment="staging", clock=lambda: next(times))
+    audit = AuditLog(output, environment="staging", clock=lambda: next(times).timestamp())
 
     for _ in range(4):
         audit.record(Event.DRAINING, connections=0)

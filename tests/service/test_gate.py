@@ -93,7 +93,7 @@ async def _call(application: Application, scope: Scope, receive: Receive, send: 
 
 def gate(verdict: Verdict, lines: Lines, application: Application = welcome, *, metrics: Metrics | None = None) -> Gate:
     """Make a gate whose verdict is given."""
-    audit = AuditLog(lines, environment="test", clock=lambda: NOW)
+    audit = AuditLog(lines, environment="test", clock=NOW.timestamp)
     guard = Guard(DEFAULT_POLICY, {Strategy.PINNED_CERTIFICATE: Says(verdict)})
     metrics = metrics or Metrics(audit)
     doctor = Doctor(environment="test", per_minute=60, clock=lambda: 0.0)
@@ -197,7 +197,7 @@ def test_work_after_the_answer_does_not_delay_the_line() -> None:
 
 def test_a_client_that_was_let_in_is_measured_by_the_end_of_its_enrollment() -> None:
     lines = Lines()
-    metrics = Metrics(AuditLog(lines, environment="test", clock=lambda: NOW))
+    metrics = Metrics(AuditLog(lines, environment="test", clock=NOW.timestamp))
 
     request(gate(Client("acme", (), not_after=NOW + timedelta(days=20)), lines, metrics=metrics))
     metrics.write(NOW)
@@ -391,7 +391,7 @@ def test_a_peer_that_leaves_fills_no_log(caplog: pytest.LogCaptureFixture) -> No
 
 def reading_gate(reads: Reads, lines: Lines) -> Gate:
     """Make a gate whose strategy reads the body."""
-    audit = AuditLog(lines, environment="test", clock=lambda: NOW)
+    audit = AuditLog(lines, environment="test", clock=NOW.timestamp)
     guard = Guard(DEFAULT_POLICY, {Strategy.PINNED_CERTIFICATE: reads})
     doctor = Doctor(environment="test", per_minute=60)
     metrics = Metrics(audit)

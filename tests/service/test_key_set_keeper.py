@@ -73,7 +73,7 @@ class Given:
 async def kept(source: Given, *, seconds: float = 3600) -> AsyncIterator[tuple[KeySetKeeper, Lines, Counted]]:
     """Keep a set for the length of a block, its first fetch done."""
     lines, counted = Lines(), Counted()
-    audit = AuditLog(lines, environment="test", clock=lambda: NOW)
+    audit = AuditLog(lines, environment="test", clock=NOW.timestamp)
     keeper = KeySetKeeper(source, seconds=seconds, audit=audit, metrics=counted)
     task = asyncio.create_task(keeper.keep())
     try:
@@ -178,7 +178,7 @@ def test_a_request_waits_only_a_moment_for_a_fetch_that_hangs() -> None:
             return await asyncio.Future()
 
     async def walk() -> None:
-        audit = AuditLog(Lines(), environment="test", clock=lambda: NOW)
+        audit = AuditLog(Lines(), environment="test", clock=NOW.timestamp)
         keeper = KeySetKeeper(Hangs(), seconds=60, audit=audit, metrics=Counted(), wait_seconds=0.01)
         task = asyncio.create_task(keeper.keep())
         async with asyncio.timeout(1):

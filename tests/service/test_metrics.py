@@ -44,7 +44,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.output = Output()
-        self.audit = AuditLog(self.output, environment="staging", clock=lambda: NOW)
+        self.audit = AuditLog(self.output, environment="staging", clock=NOW.timestamp)
         self.metrics = Metrics(self.audit)
 
     def write(self, at: datetime = NOW) -> list[Published]:

@@ -48,7 +48,7 @@ class Stage:
 
     def boot(self) -> ServedCertificate:
         """Serve the pair in force."""
-        audit = AuditLog(self, environment="test", clock=lambda: self.now)
+        audit = AuditLog(self, environment="test", clock=self.now.timestamp)
         return ServedCertificate(self.source(), self.source().load(), audit=audit, metrics=self)
 
     def read(self, key: str, *, version: str | None = None) -> bytes:
