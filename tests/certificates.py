@@ -17,12 +17,12 @@ from typing import Final, TypedDict, Unpack
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 CLIENT_AUTH: Final = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER_AUTH: Final = ExtendedKeyUsageOID.SERVER_AUTH
@@ -186,8 +186,10 @@ def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def _build(facts: Facts, key: PrivateKey, issuer: Identity | None) -> x509.Certificate:
-    builder = _builder(facts, key.public_key(), issuer)
-    return builder.sign(issuer.key if issuer else key, facts.get("digest", hashes.SHA256()))
+    signing_key = issuer.key if issuer else key
+    # Ed25519 brings its own digest (RFC 8410).
+    digest = None if isinstance(signing_key, ed25519.Ed25519PrivateKey) else facts.get("digest", hashes.SHA256())
+    return _builder(facts, key.public_key(), issuer).sign(signing_key, digest)
 
 
 def _builder(facts: Facts, key: PublicKey, issuer: Identity | None) -> x509.CertificateBuilder:

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from service.contract import Variable
-from tests.certificates import Authority, Identity
+from tests.certificates import HOST_NAME, Authority, Identity
 from tests.moto import moto_process
 from tests.wire.stage import Aws, Service, running, variables
 from tests.wire.upstream import Upstream, open_upstream
@@ -63,6 +63,16 @@ def service(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def direct_service(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
     """One without a balancer before it: PROXY headers are forbidden."""
+    environment = variables(aws, bucket, **{Variable.PROXY_PROTOCOL: "forbidden"})
+    with running(environment, trust=authority.pem) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def local_service(aws: Aws, authority: Authority) -> Iterator[Service]:
+    """One like it that clients reach by the name `localhost`, for those that cannot be told where a name leads."""
+    bucket = aws.bucket("certificates-of-localhost")
+    aws.install(bucket, authority.server(dns_names=(HOST_NAME, "localhost")))
     environment = variables(aws, bucket, **{Variable.PROXY_PROTOCOL: "forbidden"})
     with running(environment, trust=authority.pem) as started:
         yield started
