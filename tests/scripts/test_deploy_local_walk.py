@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from scripts._local_walk import DEMO_CLIENT, Files, Ingress, Probed, Walk, curl_lines, walk
+from scripts._local_walk import DEMO_CLIENT, Files, Ingress, Probed, Walk, curl_lines, is_of_metrics, walk
 from scripts._terminal import ROOT, Terminal
+from service.metrics import COUNTERS
 from stacks import naming
 from stacks.catalog import Catalog, assemble
 from stacks.ceremonies import key_set
@@ -31,6 +32,8 @@ from stacks.ceremonies.probe import fingerprint_of
 from stacks.deployment.endpoint import find_local_endpoint
 from stacks.deployment.outcome import EnvironmentOutcome, Result
 from stacks.environment import Environment, find_environment, parse_environment
+from tests.audit_lines import read_line
+from tests.embedded_metrics import published
 from tests.stacks.deployment.small import LOCAL
 from tests.tokens import AUDIENCE, ISSUER, Issuer, b64url
 
@@ -150,6 +153,26 @@ def stage(standing: Stage) -> Iterator[Stage]:
 
 def test_as_it_is_everybody_gets_what_he_must(stage: Stage) -> None:
     assert [probed.fault for probed in stage.probe()] == ["", "", ""]
+
+
+def test_metrics_go_to_the_log_whole_and_spare_the_reader_of_the_terminal(stage: Stage) -> None:
+    """CloudWatch makes metrics of a log's lines if they are as the service wrote them."""
+    stage.probe()
+    logs = stage.walk.target.account.client("logs")
+    group = naming.service_log_group(LOCAL)
+
+    def published_names() -> set[str]:
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        return {each.name for event in events for each in published(read_line(event["message"] + "\n"))}
+
+    assert stage.soon(lambda: set(COUNTERS) <= published_names())
+    assert '"_aws"' not in stage.said.getvalue()
+    assert '"event":"request"' in stage.said.getvalue()
+
+
+@pytest.mark.parametrize("text", ["", "Traceback", "[]", "17", '{"event":"request"}', '"_aws"'])
+def test_what_is_not_of_metrics_is_shown(text: str) -> None:
+    assert not is_of_metrics(text)
 
 
 def test_a_wrong_instance_port_answers_nobody(stage: Stage) -> None:
