@@ -331,9 +331,10 @@ class Connection:
 
     def answer(self) -> Answer:
         """Read one answer."""
-        response = HTTPResponse(self.tls)
-        response.begin()
-        body = response.read()
+        # Closed also where it broke off: it holds the socket open beyond our own close.
+        with HTTPResponse(self.tls) as response:
+            response.begin()
+            body = response.read()
         headers = {name.lower(): value for name, value in response.getheaders()}
         document = json.loads(body) if "json" in headers.get("content-type", "") else {}
         return Answer(response.status, document, headers.get("content-type", ""), headers)
