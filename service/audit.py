@@ -109,6 +109,7 @@ SCHEMA: Final[Mapping[Event, Mapping[str, str]]] = {
         "duration_ms": _NUMBER,
         "peer_address": _TEXT,
         "peer_port": _WHOLE,
+        "vpc_endpoint": _TEXT_OR_NULL,
         "fingerprint": _TEXT_OR_NULL,
         "tls_version": _TEXT,
         "cipher": _TEXT,
@@ -137,6 +138,7 @@ class ConnectionFacts(NamedTuple):
 
     peer_address: str
     peer_port: int
+    vpc_endpoint: str | None
     fingerprint: str | None
     tls_version: str
     cipher: str

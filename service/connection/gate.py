@@ -141,9 +141,17 @@ class Gate:
             client, cause = verdict.name, verdict.cause
             if verdict.not_after is not None:
                 self._metrics.saw_client(client, verdict.not_after)
-        fingerprint = peer.fingerprint.hex if peer.fingerprint else None
         self._audit.request(
-            ConnectionFacts(address, port, fingerprint, peer.tls_version, peer.cipher, peer.group, peer.verify_errors),
+            ConnectionFacts(
+                address,
+                port,
+                scope["state"].get("vpc_endpoint"),
+                peer.fingerprint.hex if peer.fingerprint else None,
+                peer.tls_version,
+                peer.cipher,
+                peer.group,
+                peer.verify_errors,
+            ),
             request_id=request.id,
             decision=decision,
             reason=reason,
