@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from http.client import HTTPResponse, IncompleteRead
+from pathlib import Path
 
 import pytest
 from starlette.authentication import has_required_scope  # the reader whose shape we promise
@@ -14,7 +15,7 @@ from service.contract import Variable
 from service.endpoints.application import Credentials, _scopes
 from service.identity.verdict import Client
 from tests.certificates import HOST_NAME, Authority, Identity, client
-from tests.wire.stage import WAIT_SECONDS, Answer, Aws, Service, connection, running, variables
+from tests.wire.stage import ROOT, WAIT_SECONDS, Answer, Aws, Service, connection, running, variables
 
 
 def host(aws: Aws, bucket: str, authority: Authority, name: str) -> Iterator[Service]:
@@ -152,3 +153,16 @@ def test_django_finds_the_client_and_its_rights(django: Service, partner: Identi
 def test_an_application_drains_and_ends_well(aws: Aws, bucket: str, authority: Authority) -> None:
     (service,) = host(aws, bucket, authority, "with_starlette")
     assert service.process.returncode == 0, service.errors()
+
+
+def test_an_application_beside_the_service_is_found_by_pythonpath(
+    aws: Aws, bucket: str, authority: Authority, partner: Identity, tmp_path: Path
+) -> None:
+    """As in an image that stands on ours; modules of the service stay the service's own."""
+    (tmp_path / "outside.py").write_text((ROOT / "tests" / "applications" / "with_starlette.py").read_text())
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "__init__.py").write_text("raise SystemExit('shadowed')")
+    environment = variables(aws, bucket, **{Variable.APPLICATION: "outside:app", "PYTHONPATH": str(tmp_path)})
+
+    with running(environment, trust=authority.pem) as started:
+        assert get(started, partner).document["name"] == "acme"
