@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -204,14 +205,26 @@ def read_key(der: bytes) -> SubjectPublicKeyInfo:
     """
     Read the key of a DER certificate and nothing else: a sixth of what it costs to read the whole.
 
+    A partner comes with the same certificate for a year, so the keys of common ones are kept; large certificates,
+    which are nobody's but a stranger's who wants our memory, are read anew each time.
+
     Raises:
         CertificateError: Not a certificate, or a key of a kind nobody can verify.
     """
+    return _remembered_key(der) if len(der) <= _LARGEST_REMEMBERED_BYTES else _read_key(der)
+
+
+def _read_key(der: bytes) -> SubjectPublicKeyInfo:
     try:
         key = x509.load_der_x509_certificate(der).public_key()
         return SubjectPublicKeyInfo(_encode(key), weakness_of(key))
     except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise CertificateError("neither it nor its key can be read") from error
+
+
+_LARGEST_REMEMBERED_BYTES: Final = 4 * 1024
+_remembered_key: Final = functools.lru_cache(maxsize=1024)(_read_key)
+"""At most 8 MiB: no key is longer than its certificate."""
 
 
 def weakness_of(key: CertificatePublicKeyTypes) -> str | None:

@@ -193,6 +193,16 @@ def test_the_key_is_read_alone_as_it_is_within_the_whole(identity: Identity) -> 
     assert (key.der, key.pin, key.weakness) == (whole.subject_public_key_info, whole.pin, whole.weakness)
 
 
+def test_a_partners_key_is_read_once_and_a_strangers_large_one_takes_no_memory() -> None:
+    """4 KiB are more than any partner's; a thousand of 100 KiB would be ours to hold."""
+    usual, large = client(), client(dns_names=tuple(f"host-{number}.partner.example" for number in range(200)))
+
+    assert read_key(usual.der) is read_key(bytes(bytearray(usual.der)))
+    assert len(large.der) > 4096
+    assert read_key(large.der) is not read_key(large.der)
+    assert read_key(large.der).der == large.subject_public_key_info
+
+
 @pytest.mark.parametrize(
     ("data", "word"),
     [
