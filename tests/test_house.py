@@ -58,7 +58,7 @@ def test_the_image_installs_nothing_that_deploys() -> None:
     names = {pin.split("==")[0] for pin in pins("service/requirements.lock")}
 
     assert names.isdisjoint({"troposphere", "awacs", "moto", "cfn-lint", "pytest"})
-    assert {"boto3", "cryptography", "httptools", "pyopenssl", "uvicorn", "uvloop"} <= names
+    assert {"boto3", "cryptography", "httptools", "pyopenssl", "uvloop"} <= names
 
 
 def test_no_file_names_a_package_index_or_somebodys_machine() -> None:

@@ -10,7 +10,6 @@ process ends with 0.
 from __future__ import annotations
 
 import asyncio
-import functools
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -86,8 +85,8 @@ class Worker:
         life = Lifespan(application, state=hall.state)
         await life.start()
         self.metrics.gauge(Metric.CONNECTIONS_OPEN, lambda: {(): float(len(hall.roster))})
-        write_metrics = functools.partial(self.metrics.keep_writing, self.metrics_seconds)
-        beside = [asyncio.create_task(begin()) for begin in (write_metrics, *self.background)]
+        beside = [asyncio.create_task(self.metrics.keep_writing(self.metrics_seconds))]
+        beside += [asyncio.create_task(begin()) for begin in self.background]
         answers = Health()
         health_server = await _serve_health(answers, health, self.doorway.limits)
         traffic_server = await loop.create_server(lambda: Session(hall), sock=traffic)
