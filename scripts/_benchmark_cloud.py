@@ -69,7 +69,7 @@ def _enroll(cloud: LocalCloud, environment: Environment, directory: Path, *, cli
     fingerprint = ""
     for name, key in ((P256, None), (RSA_2048, rsa.generate_private_key(65537, 2048)), (WITNESS, None)):
         certificate = _write_client(authority, directory, name, key=key)
-        fingerprint = enrollment.enroll(cloud, environment, name, certificate, roles=()).record.fingerprint.hex
+        fingerprint = enrollment.enroll(cloud, environment, name, certificate).record.fingerprint.hex
 
     copy_item(cloud, table, fingerprint, _real(authority, directory, certificates))
     copy_item(cloud, table, fingerprint, _imagined(clients - certificates - len(PEER_CLIENTS)))

@@ -21,18 +21,19 @@ EXPIRES_SOON: Final = timedelta(days=30)
 """A partner's change window and its paperwork."""
 
 
-def warnings_about(certificate: Certificate, *, at: datetime) -> tuple[str, ...]:
+def warnings_about(certificate: Certificate, *, at: datetime, is_pinned: bool = False) -> tuple[str, ...]:
     """
     List what will surprise somebody later.
 
     Args:
         certificate: As the partner sent it.
         at: Now; aware.
+        is_pinned: Its key is enrolled too, so that a renewal breaks nothing.
     """
     extensions = x509.load_der_x509_certificate(certificate.der).extensions
     return (
         *_about_time(certificate, at),
-        *_about_renewal(certificate, extensions),
+        *(() if is_pinned else _about_renewal(certificate, extensions)),
         *_about_purpose(certificate, extensions),
     )
 

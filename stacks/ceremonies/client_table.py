@@ -1,5 +1,5 @@
 """
-The registry's table as the ceremonies use it: one item is one enrolled certificate.
+The registry's table as the ceremonies use it: one item is one enrolled certificate, key or token.
 
 Every write carries its condition, so that two people at two terminals never
 overwrite each other.
@@ -7,65 +7,24 @@ overwrite each other.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from service.contract import CLIENT_INDEX, ClientState, RegistryAttribute
-from service.errors import ServiceError
-from service.identity.certificate import Certificate, Fingerprint, parse_certificate
 from stacks import naming
 from stacks.ceremonies.access import Clients, calls_on, error_code
+from stacks.ceremonies.registry_items import Enrolled, parse, render, show_moment
 from stacks.environment import Environment
-from stacks.errors import DeploymentError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-    Item = Mapping[str, AttributeValueTypeDef]
 
 STACK: Final = "client_registry"
 _LISTED: Final = tuple(each for each in RegistryAttribute if each is not RegistryAttribute.CERTIFICATE)
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledCertificate:
-    """
-    One item of the registry.
-
-    Attributes:
-        certificate: Whole, or None where only a list was asked for.
-        pin: SHA-256 of the public key kept at enrollment.
-        not_before: The enrollment counts from here; aware, UTC.
-        not_after: And up to here.
-        revoked_at: None unless it was revoked.
-        revocation_reason: In the words of whoever revoked it, if any.
-    """
-
-    fingerprint: Fingerprint
-    client: str
-    state: ClientState
-    roles: tuple[str, ...]
-    pin: str
-    not_before: datetime
-    not_after: datetime
-    enrolled_at: datetime
-    revoked_at: datetime | None
-    revocation_reason: str | None
-    certificate: Certificate | None = field(default=None, repr=False)
-
-
-class RecordUnreadableError(DeploymentError):
-    """An item of the registry was not written by us."""
-
-    def __init__(self, fingerprint: str) -> None:
-        super().__init__(f"the registry's record of {fingerprint} cannot be read", hint="look who wrote it")
 
 
 class ClientTable:
@@ -76,13 +35,13 @@ class ClientTable:
         self._environment = environment
         self._table = naming.client_registry_table(environment)
 
-    def add(self, record: EnrolledCertificate, certificate: Certificate) -> bool:
-        """Write a record, unless there is one; tell whether it was written."""
+    def add(self, entry: Enrolled) -> bool:
+        """Write an entry, unless there is one under its key; tell whether it was written."""
         with self._calls():
             try:
                 self._dynamodb.put_item(
                     TableName=self._table,
-                    Item=_render(record, certificate),
+                    Item=render(entry),
                     ConditionExpression="attribute_not_exists(#fingerprint)",
                     ExpressionAttributeNames={"#fingerprint": RegistryAttribute.FINGERPRINT},
                 )
@@ -92,19 +51,19 @@ class ClientTable:
                 raise
         return True
 
-    def get(self, fingerprint: Fingerprint) -> EnrolledCertificate | None:
-        """Read one record as it stands now."""
+    def get(self, key: str) -> Enrolled | None:
+        """Read one entry as it stands now, by its partition key."""
         with self._calls():
             answer = self._dynamodb.get_item(
                 TableName=self._table,
-                Key={RegistryAttribute.FINGERPRINT: {"S": fingerprint.hex}},
+                Key={RegistryAttribute.FINGERPRINT: {"S": key}},
                 ConsistentRead=True,
             )
         item = answer.get("Item")
-        return None if item is None else _parse(item)
+        return None if item is None else parse(item)
 
-    def of_client(self, client: str) -> Iterator[EnrolledCertificate]:
-        """Read all records of a client."""
+    def of_client(self, client: str) -> Iterator[Enrolled]:
+        """Read all entries of a client, as they stood a moment ago."""
         with self._calls():
             pages = self._dynamodb.get_paginator("query").paginate(
                 TableName=self._table,
@@ -114,10 +73,10 @@ class ClientTable:
                 ExpressionAttributeValues={":client": {"S": client}},
             )
             for page in pages:
-                yield from map(_parse, page["Items"])
+                yield from map(parse, page["Items"])
 
-    def all(self) -> Iterator[EnrolledCertificate]:
-        """Read all records without their certificates."""
+    def all(self) -> Iterator[Enrolled]:
+        """Read all entries without their certificates."""
         names = {f"#{attribute}": attribute.value for attribute in _LISTED}
         with self._calls():
             pages = self._dynamodb.get_paginator("scan").paginate(
@@ -126,26 +85,50 @@ class ClientTable:
                 ExpressionAttributeNames=names,
             )
             for page in pages:
-                yield from map(_parse, page["Items"])
+                yield from map(parse, page["Items"])
 
-    def mark_revoked(self, fingerprint: Fingerprint, *, reason: str | None, at: datetime) -> bool:
-        """Revoke a record that exists and is not revoked; tell whether it was."""
+    def mark_revoked(self, key: str, *, reason: str | None, at: datetime) -> bool:
+        """Revoke an entry that exists and is not revoked; tell whether it was."""
         changes = {
             RegistryAttribute.STATE: ClientState.REVOKED.value,
-            RegistryAttribute.REVOKED_AT: _show(at),
+            RegistryAttribute.REVOKED_AT: show_moment(at),
         }
         if reason:
             changes[RegistryAttribute.REVOCATION_REASON] = reason
-        names = {f"#{attribute}": attribute.value for attribute in (*changes, RegistryAttribute.FINGERPRINT)}
+        return self._change(key, changes)
+
+    def mark_active(self, key: str) -> bool:
+        """Put a pending entry in force; tell whether it was pending."""
+        return self._change(key, {RegistryAttribute.STATE: ClientState.ACTIVE.value}, only_if=ClientState.PENDING)
+
+    def mark_retiring(self, key: str, *, not_after: datetime) -> bool:
+        """Give an active entry its end; tell whether it was active."""
+        changes = {
+            RegistryAttribute.STATE: ClientState.RETIRING.value,
+            RegistryAttribute.NOT_AFTER: show_moment(not_after),
+        }
+        return self._change(key, changes, only_if=ClientState.ACTIVE)
+
+    def _change(
+        self,
+        key: str,
+        changes: Mapping[RegistryAttribute, str],
+        *,
+        only_if: ClientState | None = None,
+    ) -> bool:
+        """Change an entry that exists and is not revoked, and that is in one state if that is given."""
+        names = {f"#{attribute}": attribute.value for attribute in {*changes, RegistryAttribute.STATE}}
+        values = {f":{attribute}": {"S": value} for attribute, value in changes.items()}
+        condition = "#state = :expected" if only_if else "attribute_exists(#state) AND #state <> :expected"
         with self._calls():
             try:
                 self._dynamodb.update_item(
                     TableName=self._table,
-                    Key={RegistryAttribute.FINGERPRINT: {"S": fingerprint.hex}},
+                    Key={RegistryAttribute.FINGERPRINT: {"S": key}},
                     UpdateExpression="SET " + ", ".join(f"#{each} = :{each}" for each in changes),
-                    ConditionExpression="attribute_exists(#fingerprint) AND #state <> :state",
+                    ConditionExpression=condition,
                     ExpressionAttributeNames=names,
-                    ExpressionAttributeValues={f":{each}": {"S": value} for each, value in changes.items()},
+                    ExpressionAttributeValues={**values, ":expected": {"S": only_if or ClientState.REVOKED}},
                 )
             except ClientError as error:
                 if error_code(error) == "ConditionalCheckFailedException":
@@ -155,52 +138,3 @@ class ClientTable:
 
     def _calls(self) -> AbstractContextManager[None]:
         return calls_on(self._environment, resource=f"table {self._table}", stack=STACK)
-
-
-def _render(record: EnrolledCertificate, certificate: Certificate) -> dict[str, AttributeValueTypeDef]:
-    return {
-        RegistryAttribute.FINGERPRINT: {"S": record.fingerprint.hex},
-        RegistryAttribute.CLIENT: {"S": record.client},
-        RegistryAttribute.CERTIFICATE: {"B": certificate.der},
-        RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO: {"B": certificate.subject_public_key_info},
-        RegistryAttribute.STATE: {"S": record.state.value},
-        RegistryAttribute.ROLES: {"L": [{"S": role} for role in record.roles]},
-        RegistryAttribute.NOT_BEFORE: {"S": _show(record.not_before)},
-        RegistryAttribute.NOT_AFTER: {"S": _show(record.not_after)},
-        RegistryAttribute.ENROLLED_AT: {"S": _show(record.enrolled_at)},
-    }
-
-
-def _parse(item: Item) -> EnrolledCertificate:
-    try:
-        return EnrolledCertificate(
-            fingerprint=Fingerprint(item[RegistryAttribute.FINGERPRINT]["S"]),
-            client=item[RegistryAttribute.CLIENT]["S"],
-            state=ClientState(item[RegistryAttribute.STATE]["S"]),
-            roles=tuple(role["S"] for role in item[RegistryAttribute.ROLES]["L"]),
-            pin=hashlib.sha256(bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"])).hexdigest(),
-            not_before=_time(item, RegistryAttribute.NOT_BEFORE),
-            not_after=_time(item, RegistryAttribute.NOT_AFTER),
-            enrolled_at=_time(item, RegistryAttribute.ENROLLED_AT),
-            revoked_at=_time(item, RegistryAttribute.REVOKED_AT) if RegistryAttribute.REVOKED_AT in item else None,
-            revocation_reason=item.get(RegistryAttribute.REVOCATION_REASON, {}).get("S"),
-            certificate=_certificate(item),
-        )
-    except (KeyError, ValueError, TypeError, ServiceError) as error:
-        fingerprint = item.get(RegistryAttribute.FINGERPRINT, {}).get("S", "no fingerprint")
-        raise RecordUnreadableError(fingerprint) from error
-
-
-def _certificate(item: Item) -> Certificate | None:
-    if RegistryAttribute.CERTIFICATE not in item:
-        return None
-    return parse_certificate(bytes(item[RegistryAttribute.CERTIFICATE]["B"]))
-
-
-def _time(item: Item, attribute: RegistryAttribute) -> datetime:
-    moment = datetime.fromisoformat(item[attribute]["S"])
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _show(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat("T", "seconds") + "Z"

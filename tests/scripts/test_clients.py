@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +211,121 @@ def test_more_than_a_certificate_and_its_mail_is_not_read(desk: Desk) -> None:
 
     assert said.exit_code == 64
     assert desk.opened == []
+
+
+def test_before_a_yes_all_that_goes_is_named(desk: Desk, partner: Identity) -> None:
+    """A certificate takes its key with it, and every other certificate of that key."""
+    renewed = client(key=partner.key)
+    _enroll(desk, partner.pem)
+    _enroll(desk, renewed.pem)
+
+    refused = desk.run(clients.main, "revoke", "--env", "local", partner.fingerprint)
+
+    assert f"to be revoked: key {partner.pin} of acme" in refused.err
+    assert f"to be revoked: certificate {renewed.fingerprint} of acme" in refused.err
+    assert _item(desk, renewed)[RegistryAttribute.STATE]["S"] == "active"
+
+
+def test_a_key_that_is_safe_is_kept(desk: Desk, partner: Identity) -> None:
+    renewed = client(key=partner.key)
+    _enroll(desk, partner.pem)
+    _enroll(desk, renewed.pem)
+
+    desk.run(clients.main, "revoke", "--env", "local", partner.fingerprint, "--yes", "--keep-key")
+
+    assert _item(desk, partner)[RegistryAttribute.STATE]["S"] == "revoked"
+    assert _item(desk, renewed)[RegistryAttribute.STATE]["S"] == "active"
+
+
+def _pin_forms(pin: str) -> list[str]:
+    base64_text = base64.b64encode(bytes.fromhex(pin)).decode()
+    return [pin, f"pin#{pin}", f"sha256//{base64_text}", f'pin-sha256="{base64_text}"']
+
+
+@pytest.mark.parametrize("form", range(4))
+def test_a_key_is_pinned_and_shown_however_its_pin_is_written(desk: Desk, partner: Identity, form: int) -> None:
+    """Plain, as the table holds it, as curl writes it, and as browsers did."""
+    said = desk.run(
+        clients.main, "enroll", "--env", "local", "--client", "acme", "--pin-key", "-", pasted=partner.pem
+    )
+    assert f"any with key  SPKI SHA-256 {partner.pin}" in said.out
+
+    shown = desk.run(clients.main, "show", "--env", "local", "--output", "json", _pin_forms(partner.pin)[form])
+
+    (record,) = json.loads(shown.out)
+    assert (record["kind"], record["spki_sha256"], record["state"]) == ("key", partner.pin, "active")
+
+
+def test_a_pin_that_is_none_is_misuse(desk: Desk) -> None:
+    assert desk.run(clients.main, "show", "--env", "local", "sha256//short").exit_code == 64
+
+
+def test_a_pending_certificate_is_activated(desk: Desk, partner: Identity) -> None:
+    desk.run(clients.main, "enroll", "--env", "local", "--client", "acme", "--pending", "-", pasted=partner.pem)
+    assert _item(desk, partner)[RegistryAttribute.STATE]["S"] == "pending"
+
+    said = desk.run(clients.main, "activate", "--env", "local", partner.fingerprint)
+
+    assert said.exit_code == 0
+    assert _item(desk, partner)[RegistryAttribute.STATE]["S"] == "active"
+
+
+def test_a_client_gets_its_next_certificate(desk: Desk, partner: Identity) -> None:
+    _enroll(desk, partner.pem)
+
+    said = desk.run(
+        clients.main, "rotate", "--env", "local", "--client", "acme", "--overlap-days", "7", "-", pasted=client().pem
+    )
+
+    assert said.exit_code == 0
+    assert said.out.count("SPKI SHA-256") == 2
+    assert _item(desk, partner)[RegistryAttribute.STATE]["S"] == "retiring"
+
+
+def test_a_token_alone_goes_to_standard_output(desk: Desk, partner: Identity) -> None:
+    """So that it can be piped to where it belongs, and stands in no transcript of the rest."""
+    _enroll(desk, partner.pem, name="Mercy General")
+
+    said = desk.run(
+        clients.main, "issue-token", "--env", "local", "Mercy", "General", "--scope", "records:read", "--days", "7"
+    )
+
+    token = said.out.strip()
+    assert re.fullmatch(r"mti_[A-Za-z0-9_-]{43}", token)
+    assert token not in said.err
+    assert f"bound to      {partner.fingerprint}" in said.err
+    assert "shown once" in said.err
+
+
+def test_a_token_is_listed_and_shown_and_revoked_without_ever_being_echoed(desk: Desk, partner: Identity) -> None:
+    _enroll(desk, partner.pem)
+    token = desk.run(clients.main, "issue-token", "--env", "local", "acme", "--unbound").out.strip()
+    digest = hashlib.sha256(token.encode()).hexdigest()
+
+    listed = desk.run(clients.main, "list", "--env", "local")
+    shown = desk.run(clients.main, "show", "--env", "local", token)
+    refused = desk.run(clients.main, "revoke", "--env", "local", token)
+    revoked = desk.run(clients.main, "revoke", "--env", "local", f"token#{digest}", "--yes")
+    (record,) = json.loads(desk.run(clients.main, "show", "--env", "local", "--output", "json", digest).out)
+
+    assert f"token {digest}" in listed.out
+    assert "bound to    no certificate" in shown.out
+    assert (refused.exit_code, revoked.exit_code) == (3, 0)
+    assert (record["kind"], record["token_sha256"], record["state"]) == ("token", digest, "revoked")
+    assert token not in "".join(each.out + each.err for each in (listed, shown, refused, revoked))
+
+
+def test_a_token_nobody_issued_is_not_echoed_either(desk: Desk) -> None:
+    said = desk.run(clients.main, "show", "--env", "local", "mti_" + "A" * 43)
+
+    assert said.exit_code == 5
+    assert "mti_" not in said.out + said.err
+
+
+def test_a_token_bound_and_unbound_is_misuse(desk: Desk, partner: Identity) -> None:
+    said = desk.run(clients.main, "issue-token", "--env", "local", "acme", "--unbound", "--bind", partner.fingerprint)
+
+    assert said.exit_code == 64
 
 
 def _enroll(desk: Desk, pasted: bytes, *, name: str = "acme") -> Said:
