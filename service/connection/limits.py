@@ -112,13 +112,10 @@ class Admissions:
 
 def _source(address: str) -> bytes:
     """Cut an address to what one site shares; an IPv4 address in IPv6 clothes is one of IPv4."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        # A socket without an address: there is no other way to tell such peers apart.
+    if ":" not in address:
+        # IPv4, which is written in one way only; or a socket without an address, and such peers are all alike.
         return address.encode()
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return parsed.packed
+    parsed = ipaddress.IPv6Address(address)
     if parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped.packed
+        return str(parsed.ipv4_mapped).encode()
     return parsed.packed[: _PREFIX_6 // 8]
