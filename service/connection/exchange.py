@@ -28,9 +28,12 @@ MAX_KEPT_BODY_BYTES: Final = 64 * 1024
 
 _STATUS_LINES: Final = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
+_DECIDED_HERE: Final = frozenset({b"connection", b"transfer-encoding", b"content-length", b"date"})
+
 _NAME_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _VALUE_BYTES: Final = bytes({*range(0x20, 0x100), 0x09} - {0x7F})
 """What a field name and a field value may hold (RFC 9110, sections 5.1 and 5.5)."""
+_LINE_BYTES: Final = _VALUE_BYTES + b"\r\n"
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -97,7 +100,7 @@ class Exchange:
         self._body: bytes | bytearray = b""
         self._has_told_end = False
         self._is_gone = False
-        self._start: Message | None = None
+        self._start: tuple[int, bytes] | None = None
         self._is_complete = False
         self._is_empty = False
         self._is_chunked = False
@@ -126,8 +129,22 @@ class Exchange:
         self._is_gone = True
         self._wake()
 
-    async def run(self, application: Application) -> None:
-        """Have it answered; whatever the application does, the answer ends or the connection does."""
+    async def run(self, application: Application, tasks: set[asyncio.Task[None]]) -> None:
+        """
+        Have it answered; whatever the application does, the answer ends or the connection does.
+
+        Args:
+            application: The gate, and what is behind it.
+            tasks: Holds this one, until it is done.
+        """
+        try:
+            await self._answer(application)
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                tasks.discard(task)
+
+    async def _answer(self, application: Application) -> None:
         try:
             await application(self.scope, self.receive, self.send)
         except Exception:  # noqa: BLE001 -- the edge of a session
@@ -172,15 +189,14 @@ class Exchange:
         if message["type"] != expected:
             raise RuntimeError(f"{message['type']} where {expected} is due")
         if self._start is None:
-            _check_fields(message.get("headers", ()))
-            self._start = message
+            self._start = self._take_start(int(message["status"]), message.get("headers", ()))
             return
         self._send_body(message.get("body", b""), more=message.get("more_body", False))
 
     # -- the answer --------------------------------------------------------------
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
-        head = b"" if self.has_begun else self._compose_head(len(body), more=more)
+        head = b"" if self.has_begun else self._compose_head(None if more else len(body))
         self.has_begun = True
         data = self._frame(body, more=more)
         if len(data) <= _GLUE_BYTES:
@@ -208,37 +224,42 @@ class Exchange:
                 raise RuntimeError("the answer is longer than its content-length")
         return body
 
-    def _compose_head(self, first_bytes: int, *, more: bool) -> bytes:
-        start = self._start or {}
-        status = int(start["status"])
+    def _take_start(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+        """Write the application's part of the head; how the body is framed its first piece decides."""
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        length, has_date = None, False
-        for name, value in start.get("headers", ()):
-            lowered = name.lower()
-            if lowered == b"connection":
-                self.keep_alive = self.keep_alive and b"close" not in value.lower()
-                continue
-            if lowered == b"transfer-encoding":
-                continue
-            if lowered == b"content-length":
-                length = int(value)
-            elif lowered == b"date":
-                has_date = True
-            lines += (name, b": ", value, b"\r\n")
+        has_date = False
+        for raw_name, value in fields:
+            name = _field_name(raw_name)
+            if name in _DECIDED_HERE:
+                if name == b"content-length":
+                    self._left = int(value)
+                elif name == b"date":
+                    has_date = True
+                else:
+                    self.keep_alive = self.keep_alive and not (name == b"connection" and b"close" in value.lower())
+                    continue
+            lines.append(b"%b: %b\r\n" % (name, value))
         if not has_date:
             lines.append(_date_line(int(time.time())))
-        lines.append(self._decide_framing(status, length, None if more else first_bytes))
-        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        if head.translate(None, _LINE_BYTES) or not head.count(b"\r") == head.count(b"\n") == len(lines):
+            raise ValueError("a header field's value has a byte that no value may have")
+        return status, head
 
-    def _decide_framing(self, status: int, length: int | None, whole: int | None) -> bytes:
+    def _compose_head(self, whole: int | None) -> bytes:
+        """Finish the head; `whole` is the length of the body, where all of it is there."""
+        status, head = self._start or (HTTPStatus.INTERNAL_SERVER_ERROR, b"")
+        framing = self._decide_framing(status, whole)
+        return b"".join((head, framing, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"))
+
+    def _decide_framing(self, status: int, whole: int | None) -> bytes:
         """Choose how the end of the body is told (RFC 9112, section 6.3); give the field line that tells it."""
         has_no_body = status < HTTPStatus.OK or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
         self._is_empty = has_no_body or self.scope["method"] == "HEAD"
         if self._is_empty:
+            self._left = None
             return b""
-        if length is not None:
-            self._left = length
+        if self._left is not None:
             return b""
         if whole is not None:
             return b"content-length: %d\r\n" % whole
@@ -270,16 +291,12 @@ class Exchange:
             self._arrived.set()
 
 
-def _check_fields(fields: Iterable[tuple[bytes, bytes]]) -> None:
-    """Let no field end its line, or the head (response splitting)."""
-    names, values = [], []
-    for name, value in fields:
-        names.append(name)
-        values.append(value)
-    if b"".join(names).translate(None, _NAME_BYTES) or not all(names):
+@functools.lru_cache(maxsize=512)
+def _field_name(name: bytes) -> bytes:
+    """Give a field name as it is sent; answers have few of them, and always the same."""
+    if not name or name.translate(None, _NAME_BYTES):
         raise ValueError("a header field's name has a byte that no name may have")
-    if b"".join(values).translate(None, _VALUE_BYTES):
-        raise ValueError("a header field's value has a byte that no value may have")
+    return name.lower()
 
 
 def compose_problem(status: HTTPStatus, detail: str) -> bytes:

@@ -124,6 +124,7 @@ class HttpProtocol:
         "_is_last_request",
         "_is_over",
         "_is_paused",
+        "_loop",
         "_parser",
         "_queue",
         "_report",
@@ -148,6 +149,7 @@ class HttpProtocol:
         self._sides = sides
         self._deadline = deadline
         self._report = report
+        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -428,10 +430,8 @@ class HttpProtocol:
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
-        tasks = self._answering.tasks
-        task = asyncio.get_running_loop().create_task(exchange.run(self._answering.application))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        answering = self._answering
+        answering.tasks.add(self._loop.create_task(exchange.run(answering.application, answering.tasks)))
 
     def _wait_in_line(self, exchange: Exchange) -> None:
         if self._queue is None:
@@ -513,7 +513,7 @@ class HttpProtocol:
     def _watch_progress(self) -> None:
         seconds = self._answering.limits.answer_seconds
         unsent = self._wire.get_write_buffer_size()
-        self._stuck = asyncio.get_running_loop().call_later(seconds, self._on_stuck, unsent)
+        self._stuck = self._loop.call_later(seconds, self._on_stuck, unsent)
 
     def _on_stuck(self, unsent_before: int) -> None:
         if self._wire.get_write_buffer_size() < unsent_before:

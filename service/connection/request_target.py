@@ -9,6 +9,7 @@ is refused rather than cleaned up.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +39,10 @@ _DETAILS: Final = {
     "broken": "The path has a `%` that is not followed by two hexadecimal digits.",
     "dots": "The path has a dot segment (`.` or `..`); send it resolved.",
 }
+
+
+_CACHED_BYTES: Final = 256
+"""Partners ask the same few paths; what is longer is read anew, so that nobody fills the memory with his own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,17 @@ def check_host(hosts: list[bytes], *, version: str) -> bytes | None:
         return None
     if len(hosts) != 1:
         raise BadRequestError("The request has no Host field." if not hosts else "The request has two Host fields.")
-    if not _HOST.fullmatch(hosts[0]):
+    host = hosts[0]
+    if not (_is_host_again(host) if len(host) <= _CACHED_BYTES else _is_host(host)):
         raise BadRequestError("The Host field is not a host name or address with an optional port.")
-    return hosts[0]
+    return host
+
+
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+_is_host_again = functools.lru_cache(maxsize=256)(_is_host)
 
 
 def read_target(target: bytes, *, host: bytes | None, scheme: str) -> Target:
@@ -83,6 +96,13 @@ def read_target(target: bytes, *, host: bytes | None, scheme: str) -> Target:
     Raises:
         BadRequestError: It is of another form, or two readers may understand it differently.
     """
+    if target.startswith(b"/") and len(target) <= _CACHED_BYTES:
+        # Host and scheme have no say in it.
+        return _read_again(target, None, scheme)
+    return _read(target, host, scheme)
+
+
+def _read(target: bytes, host: bytes | None, scheme: str) -> Target:
     if b"#" in target:
         raise BadRequestError("The request target has a fragment (`#`), which is never sent.")
     if not target.startswith(b"/"):
@@ -92,6 +112,9 @@ def read_target(target: bytes, *, host: bytes | None, scheme: str) -> Target:
     if found:
         raise BadRequestError(_DETAILS[str(found.lastgroup)])
     return Target(_decode(raw_path), raw_path, query)
+
+
+_read_again = functools.lru_cache(maxsize=1024)(_read)
 
 
 def _to_origin_form(target: bytes, host: bytes | None, scheme: str) -> bytes:
