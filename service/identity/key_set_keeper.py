@@ -174,20 +174,30 @@ class KeySetKeeper:
             return
 
     async def _fetch(self) -> None:
+        place = self._source.place
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 data = await self._source.fetch()
             keys = parse_key_set(data)
-        except (ServiceError, TimeoutError) as error:
-            self.fault = str(error) or f"no key set from {self._source.place} in {FETCH_SECONDS:.0f} seconds"
-            self._audit.record(Event.KEY_SET_FAILED, place=self._source.place, cause=self.fault)
-            self._metrics.count(Metric.KEY_SET_FAILURES)
+        except ServiceError as error:
+            self._note_fault(str(error))
+            return
+        except TimeoutError:
+            self._note_fault(f"no key set from {place} in {FETCH_SECONDS:.0f} seconds")
+            return
+        except Exception as error:  # noqa: BLE001 -- the edge of what runs beside: ending unseen, it would never fetch again
+            self._note_fault(f"no key set from {place}: {type(error).__name__}")
             return
         self.fault = None
         if data != self._data:
             self.current, self._data = keys, data
             names = tuple(key.key_id or "without a name" for key in keys.keys)
-            self._audit.record(Event.KEY_SET_TAKEN, place=self._source.place, keys=names)
+            self._audit.record(Event.KEY_SET_TAKEN, place=place, keys=names)
+
+    def _note_fault(self, cause: str) -> None:
+        self.fault = cause
+        self._audit.record(Event.KEY_SET_FAILED, place=self._source.place, cause=cause)
+        self._metrics.count(Metric.KEY_SET_FAILURES)
 
 
 def key_source(key_set: str, store: ObjectReader) -> KeySource:

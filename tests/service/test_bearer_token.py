@@ -7,8 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,7 @@ from service.identity.verdict import Client, Reason, Refused, Verdict
 from tests.certificates import NOW, TOMORROW, YESTERDAY, Identity, client
 from tests.tokens import AUDIENCE, ISSUER, Issuer, at, b64url, confirmation, key_set
 
+ROOT = Path(__file__).parents[2]
 PARTNER = client()
 OTHER = client()
 SIGNER = Issuer()
@@ -525,3 +529,12 @@ def _with_payload(token: bytes, **claims: object) -> bytes:
     header, payload, signature = token.split(b".")
     document = json.loads(base64.urlsafe_b64decode(payload + b"=="))
     return b".".join((header, b64url(json.dumps(document | claims).encode()), signature))
+
+
+def test_a_service_without_tokens_does_not_load_what_reads_them() -> None:
+    """A tenth of a second of every boot is theirs alone who need it."""
+    code = "import sys, service.__main__; sys.exit(' '.join({'joserfc', 'httpcore2'} & sys.modules.keys()) or 0)"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 -- ours
+
+    assert (done.returncode, done.stderr) == (0, "")

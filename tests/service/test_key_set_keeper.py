@@ -125,8 +125,9 @@ def test_a_new_set_is_taken_every_so_often_even_under_the_same_names() -> None:
         b"<html>",
         key_set({**FIRST.key.as_dict(private=True), "kid": "key-1"}),
         TimeoutError(),
+        ZeroDivisionError("nobody foresaw this"),
     ],
-    ids=["unreachable", "no set", "private key", "slow"],
+    ids=["unreachable", "no set", "private key", "slow", "unforeseen"],
 )
 def test_a_bad_set_leaves_the_last_good_one_in_force(bad: bytes | Exception) -> None:
     async def walk() -> None:

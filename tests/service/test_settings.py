@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract import HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, Variable
+from service.contract import HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, TokenBinding, Variable
 from service.errors import SettingsError
 from service.settings import parse_settings
 
@@ -102,3 +102,74 @@ def test_no_variables_raise_anything_but_our_own_error(variables: dict[str, str]
         parse_settings({**RIGHT, **variables})
     except SettingsError as error:
         assert error.faults  # noqa: PT017 -- either outcome is right
+
+
+# -- policy and tokens --------------------------------------------------------------
+
+BEARER = '{"routes":[{"path":"/","all_of":["pinned_certificate","bearer_token"]}]}'
+ISSUER: dict[str, str] = {
+    Variable.TOKEN_ISSUER: "https://issuer.example",
+    Variable.TOKEN_AUDIENCE: "https://ingress.example.com",
+    Variable.TOKEN_KEY_SET: "tokens/keys.json",
+}
+
+
+def test_tokens_of_an_issuer_are_bound_unless_said_otherwise() -> None:
+    settings = parse_settings({**RIGHT, **ISSUER, Variable.POLICY: BEARER})
+
+    assert settings.token_binding is TokenBinding.REQUIRED
+    assert settings.token_issuer is not None
+    assert settings.token_issuer.key_set_seconds == 300
+
+
+def test_opaque_tokens_need_no_issuer() -> None:
+    assert parse_settings({**RIGHT, Variable.POLICY: BEARER}).token_issuer is None
+
+
+def test_every_fault_of_the_policy_is_shown() -> None:
+    policy = '{"routes":[{"path":"/","any_of":["pinned_certificat"]},{"path":"a","all_of":[]}]}'
+
+    assert faults(**{Variable.POLICY: policy, **ISSUER}) == (
+        (
+            "MTLS_POLICY: routes[0].any_of[0]: expected a strategy (pinned_certificate, bearer_token), "
+            'found "pinned_certificat" (did you mean pinned_certificate?)'
+        ),
+        (
+            "MTLS_POLICY: routes[1].path: expected / or a path like /records, as it reads decoded and without "
+            'a slash at its end, found "a"'
+        ),
+    )
+
+
+@pytest.mark.parametrize("variable", [*ISSUER, Variable.TOKEN_BINDING, Variable.TOKEN_KEY_SET_SECONDS])
+def test_a_setting_of_tokens_that_no_route_demands_is_a_fault(variable: str) -> None:
+    value = {**ISSUER, Variable.TOKEN_BINDING: "optional", Variable.TOKEN_KEY_SET_SECONDS: "60"}[variable]
+
+    assert "MTLS_POLICY: bearer_token: expected a route that demands bearer_token" in str(faults(**{variable: value}))
+
+
+@pytest.mark.parametrize("missing", ISSUER)
+def test_an_issuer_is_given_whole_or_not_at_all(missing: str) -> None:
+    half = {name: value for name, value in ISSUER.items() if name is not missing}
+
+    (fault,) = faults(**half, **{Variable.POLICY: BEARER})
+
+    assert fault.startswith(f"{missing} is not set")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "server/key.pem",
+        "tokens/",
+        "http://issuer.example/keys",
+        "https://user@issuer.example/keys",
+        "https://",
+        "file:///etc/passwd",
+        "http://127.0.0.1.issuer.example/keys",
+    ],
+)
+def test_keys_come_from_the_bucket_or_over_https(place: str) -> None:
+    (fault,) = faults(**{**ISSUER, Variable.POLICY: BEARER, Variable.TOKEN_KEY_SET: place})
+
+    assert fault.startswith("MTLS_TOKEN_KEY_SET must be")
