@@ -14,6 +14,8 @@ import pytest
 
 from service.line_writer import MAX_LINE_BYTES, LineWriter
 
+pytestmark = pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux lets a test make a pipe small")
+
 LINE = "x" * 999 + "\n"
 
 

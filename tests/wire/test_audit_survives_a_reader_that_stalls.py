@@ -20,6 +20,8 @@ from tests.audit_lines import read_line
 from tests.certificates import Authority, client
 from tests.wire.stage import ROOT, WAIT_SECONDS, Aws, Connection, client_context, variables
 
+pytestmark = pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux lets a test make a pipe small")
+
 REQUESTS = 60
 """Their lines are seven times what the pipe below takes."""
 
