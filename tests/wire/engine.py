@@ -103,12 +103,16 @@ def import_base(engine: Engine, cache: Path) -> str:
         cache: A directory that keeps it from run to run: to make it takes half a minute.
 
     Raises:
-        NoEngineError: It can neither be found there nor be made.
+        NoEngineError: It can neither be found there nor be made, or nothing can be run in it.
     """
     archive = cache / f"base-{platform.freedesktop_os_release().get('VERSION_CODENAME', 'stable')}.tar"
     if not archive.exists():
         _make_base(archive)
-    engine.docker("import", "--change", f"ENV PATH={PATH}", archive, BASE)
+    try:
+        engine.docker("import", "--change", f"ENV PATH={PATH}", archive, BASE)
+        engine.docker("run", "--rm", "--network", "none", BASE, "true")
+    except AssertionError as fault:
+        raise NoEngineError(f"containers do not run here: {fault}") from fault
     return BASE
 
 

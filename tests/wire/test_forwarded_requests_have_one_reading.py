@@ -35,7 +35,15 @@ def ask(service: Service, partner: Identity, request: bytes) -> Answer:
 
 @pytest.mark.parametrize(
     "target",
-    [b"/", b"/a%20b?x=%2F&y=a+b", b"/a;b=c/d", b"/%C3%A4?q=%00", b"/caf%c3%a9", b"/a?b?c", b"/~u/!$&'()*+,;=:@"],
+    [
+        b"/",
+        b"/a%20b?x=%2F&y=a+b",
+        b"/a;b=c/d",
+        b"/%C3%A4?q=%00",
+        b"/caf%c3%a9",
+        b"/a?b?c",
+        b"/~u/!$&'()*+,;=:@",
+    ],
     ids=bytes.decode,
 )
 def test_the_target_passes_byte_for_byte(
@@ -156,7 +164,7 @@ def test_an_upgrade_is_not_asked_for(forwarding: Service, upstream: Upstream, pa
 @pytest.mark.parametrize("method", [b"CONNECT", b"TRACE"])
 def test_no_tunnel_and_no_mirror(forwarding: Service, upstream: Upstream, partner: Identity, method: bytes) -> None:
     """TRACE would read to the client what we tell the upstream of it."""
-    received = talk(forwarding, partner, method + b" / HTTP/1.1\r\n" + HOST + b"\r\n")
+    received = talk(forwarding, partner, method + b" / HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
 
     assert received.split(b" ")[1] in {b"400", b"405", b"501"}
     assert upstream.asked == []

@@ -150,11 +150,6 @@ def test_django_finds_the_client_and_its_rights(django: Service, partner: Identi
     assert django.errors() == ""
 
 
-def test_an_application_drains_and_ends_well(aws: Aws, bucket: str, authority: Authority) -> None:
-    (service,) = host(aws, bucket, authority, "with_starlette")
-    assert service.process.returncode == 0, service.errors()
-
-
 def test_an_application_beside_the_service_is_found_by_pythonpath(
     aws: Aws, bucket: str, authority: Authority, partner: Identity, tmp_path: Path
 ) -> None:
@@ -165,4 +160,7 @@ def test_an_application_beside_the_service_is_found_by_pythonpath(
     environment = variables(aws, bucket, **{Variable.APPLICATION: "outside:app", "PYTHONPATH": str(tmp_path)})
 
     with running(environment, trust=authority.pem) as started:
-        assert get(started, partner).document["name"] == "acme"
+        name = get(started, partner).document["name"]
+        ended = started.stop()
+
+    assert (name, ended, started.process.returncode) == ("acme", 0, 0)
