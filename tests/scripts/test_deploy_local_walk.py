@@ -24,11 +24,13 @@ import urllib3
 
 from scripts._local_walk import DEMO_CLIENT, Files, Ingress, Probed, Walk, curl_lines, is_of_metrics, walk
 from scripts._terminal import ROOT, Terminal
+from service.identity.certificate import Fingerprint
 from service.metrics import COUNTERS
 from stacks import naming
 from stacks.catalog import Catalog, assemble
 from stacks.ceremonies import key_set
 from stacks.ceremonies.probe import fingerprint_of
+from stacks.ceremonies.token_issue import Grant, issue_token
 from stacks.deployment.endpoint import find_local_endpoint
 from stacks.deployment.outcome import EnvironmentOutcome, Result
 from stacks.environment import Environment, find_environment, parse_environment
@@ -287,11 +289,14 @@ def test_bearer_tokens_stack_on_the_certificate_by_editing_the_environment_file(
     outcome = stage.deploy_environment(edited)
     admin = stage.walk.target.account.assume_role(naming.role_arn(edited, "certificate-admin"), "walk")
     key_set.install(admin, edited, issuer.key_set)
+    bound_to = Fingerprint(fingerprint_of(files.certificate))
+    opaque = issue_token(stage.walk.target.account, edited, DEMO_CLIENT, Grant(bound_to=bound_to)).text.encode()
     assert stage.soon(lambda: stage.said.getvalue().count('"event":"key_set_taken"') == edited.service.tasks)
 
     assert (before, outcome.exit_code) == ((200, DEMO_CLIENT, None), 0)
     assert stage.ask() == (401, "token_missing", 'Bearer realm="mtls-ingress"')
     assert stage.ask(issuer.token(cnf=own))[:2] == (200, DEMO_CLIENT)
+    assert stage.ask(opaque)[:2] == (200, DEMO_CLIENT)
     assert stage.ask(issuer.token(cnf=foreign))[:2] == (401, "token_not_bound")
 
 
