@@ -71,10 +71,13 @@ class KeySet:
 
     Attributes:
         keys: In the set's order.
+        verified: Claims of tokens whose signature held with these keys, by the token's SHA-256. A newer set begins
+            with none.
     """
 
     def __init__(self, keys: tuple[PublicKey, ...]) -> None:
         self.keys = keys
+        self.verified: dict[bytes, dict[str, Any]] = {}
         self._by_name = {(key.key_id, algorithm): key.key for key in keys for algorithm in key.algorithms}
         self._ids = frozenset(key.key_id for key in keys)
 

@@ -25,7 +25,7 @@ from service.identity.bearer_token import MAX_TOKEN_BYTES, BearerToken
 from service.identity.bearer_token import Issuer as TrustedIssuer
 from service.identity.certificate import Fingerprint
 from service.identity.client_registry import InMemoryClientRegistry, TokenRecord
-from service.identity.json_web_token import LEEWAY_SECONDS, MAX_LISTED, TokenVerifier
+from service.identity.json_web_token import LEEWAY_SECONDS, MAX_LISTED, MAX_REMEMBERED, TokenVerifier, Wrong
 from service.identity.key_set import KeySet, parse_key_set
 from service.identity.peer import Peer
 from service.identity.presented import Presented
@@ -370,6 +370,34 @@ def test_no_header_raises_anything(header: dict[str, object]) -> None:
     token = b64url(json.dumps(header).encode()) + b"." + b".".join(SIGNER.token(PARTNER).split(b".")[1:])
 
     cause(of_token(token))
+
+
+def test_a_signature_that_held_is_remembered_and_everything_else_is_checked_again() -> None:
+    keys = parse_key_set(SIGNER.key_set)
+    published, token = Published(keys), SIGNER.token(PARTNER)
+    verifier = TokenVerifier(ISSUER, AUDIENCE)
+
+    assert of_token(token, published=published) == APP
+    assert list(keys.verified) == [hashlib.sha256(token).digest()]
+    assert of_token(token, published=published) == APP
+    cause(of_token(token, published=published, identity=OTHER), Reason.TOKEN_NOT_BOUND)
+    assert verifier.verify(token, keys, at=NOW + timedelta(hours=1)) == Wrong("it has expired")
+    assert TokenVerifier(ISSUER, "another").verify(token, keys, at=NOW) == Wrong("its `aud` is not ours")
+
+
+def test_what_is_remembered_is_bounded_and_never_what_failed() -> None:
+    keys = parse_key_set(SIGNER.key_set)
+    published, forger = Published(keys), Issuer()
+
+    of_token(forger.token(PARTNER), published=published)
+    of_token(SIGNER.token(PARTNER, x="y" * 4096), published=published)
+    assert keys.verified == {}
+
+    for number in range(MAX_REMEMBERED + 3):
+        keys.verified[number.to_bytes(32)] = {}
+    del keys.verified[bytes(32)], keys.verified[(1).to_bytes(32)], keys.verified[(2).to_bytes(32)]
+    of_token(SIGNER.token(PARTNER), published=published)
+    assert len(keys.verified) == MAX_REMEMBERED
 
 
 # -- a JWT: the binding ----------------------------------------------------------------------

@@ -32,6 +32,24 @@ def test_settings_that_contradict(aws: Aws, bucket: str) -> None:
     assert "MTLS_PROXY_PROTOCOL must be required or forbidden, found 'maybe'" in error
 
 
+def test_a_policy_that_contradicts_itself(aws: Aws, bucket: str) -> None:
+    """Every fault at once: a token that is never needed, and an issuer given by halves."""
+    pointless = '{"any_of":["pinned_certificate",{"all_of":["pinned_certificate","bearer_token"]}],"path":"/"}'
+    policy = f'{{"routes":[{pointless},{{"path":"/records","all_of":["message_signature"]}}]}}'
+
+    error, _ = fault(
+        variables(aws, bucket, **{Variable.POLICY: policy, Variable.TOKEN_ISSUER: "https://issuer.example"})
+    )
+
+    assert (
+        "MTLS_POLICY: routes[0].any_of[1]: expected what counts beside the others: pinned_certificate passes" in error
+    )
+    assert (
+        'MTLS_POLICY: routes[1].all_of[0]: expected a strategy (pinned_certificate, bearer_token), found "me' in error
+    )
+    assert "MTLS_TOKEN_AUDIENCE is not set" in error
+
+
 def test_settings_of_openssl_that_do_not_hold(aws: Aws, bucket: str) -> None:
     """A missing file is silent; without it there are tickets, and groups and signatures nobody asked for."""
     error, hint = fault(variables(aws, bucket, OPENSSL_CONF="openssl.cnf"))
