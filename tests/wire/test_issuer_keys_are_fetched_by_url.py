@@ -111,10 +111,12 @@ def test_keys_come_over_https_and_a_new_one_is_taken_without_a_restart(
     assert later.status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [302, 500])
 def test_a_redirect_is_no_key_set(
     site: Site, authority: Authority, tmp_path: Path, start_service: StartService, status: int
 ) -> None:
+    """Its small sibling asks the source alone: tests/service/test_key_set_keeper.py."""
     site.status = status
 
     service = start_service(**tokens(site, authority, tmp_path))
