@@ -16,16 +16,23 @@ import pytest
 from service.contract import Metric, Variable
 from tests.certificates import YESTERDAY, Authority, Identity, client
 from tests.wire.conftest import StartService
-from tests.wire.stage import Aws, Connection, Service, connection
+from tests.wire.stage import Aws, Connection, Service, connection, running, variables
 
 
-@pytest.fixture
-def reloading(aws: Aws, empty_bucket: str, server: Identity, start_service: StartService) -> Service:
+@pytest.fixture(scope="module")
+def own_bucket(aws: Aws, server: Identity) -> str:
+    """A bucket whose pair these tests replace."""
+    name = aws.bucket("reloading")
+    aws.install(name, server)
+    return name
+
+
+@pytest.fixture(scope="module")
+def reloading(aws: Aws, own_bucket: str, authority: Authority) -> Iterator[Service]:
     """A service that looks for another pair every second."""
-    aws.install(empty_bucket, server)
-    return start_service(
-        **{Variable.CERTIFICATE_BUCKET: empty_bucket, Variable.RELOAD_SECONDS: "1", Variable.METRICS_SECONDS: "1"}
-    )
+    looks = {Variable.RELOAD_SECONDS: "1", Variable.METRICS_SECONDS: "1"}
+    with running(variables(aws, own_bucket, **looks), trust=authority.pem) as started:
+        yield started
 
 
 def leaf(opened: Connection) -> str:
@@ -34,11 +41,11 @@ def leaf(opened: Connection) -> str:
 
 
 def test_new_connections_get_the_new_pair_and_open_ones_go_on(
-    aws: Aws, empty_bucket: str, authority: Authority, reloading: Service
+    aws: Aws, own_bucket: str, authority: Authority, reloading: Service
 ) -> None:
     with connection(reloading) as before:
         renewed = authority.server()
-        aws.install(empty_bucket, renewed)
+        aws.install(own_bucket, renewed)
         reloading.event("certificate_reloaded", certificate=renewed.fingerprint)
         with connection(reloading) as after:
             assert leaf(after) == renewed.fingerprint
@@ -47,20 +54,22 @@ def test_new_connections_get_the_new_pair_and_open_ones_go_on(
 
 
 def test_a_broken_pair_leaves_the_old_one_serving_and_says_so(
-    aws: Aws, empty_bucket: str, authority: Authority, server: Identity, reloading: Service
+    aws: Aws, own_bucket: str, authority: Authority, reloading: Service
 ) -> None:
-    aws.install(empty_bucket, authority.server(not_after=YESTERDAY))
+    with connection(reloading) as opened:
+        served = leaf(opened)
 
-    line = reloading.event("certificate_reload_failed")
+    aws.install(own_bucket, authority.server(not_after=YESTERDAY))
+
+    line = reloading.event("certificate_reload_failed", certificate=served)
     assert line["cause"].startswith("the server certificate is not usable: expired at ")
-    assert line["certificate"] == server.fingerprint
     assert reloading.event("metrics", **{Metric.RELOAD_FAILURES: 1})
     with connection(reloading) as opened:
-        assert leaf(opened) == server.fingerprint
+        assert leaf(opened) == served
 
     renewed = authority.server()
-    aws.install(empty_bucket, renewed)
-    reloading.event("certificate_reloaded", certificate=renewed.fingerprint)
+    aws.install(own_bucket, renewed)
+    reloading.event("certificate_reloaded", certificate=renewed.fingerprint, replaced=served)
 
 
 def test_a_replaced_worker_serves_the_pair_in_force_and_not_that_of_the_boot(
@@ -144,12 +153,13 @@ def traffic(aws: Aws, reloading: Service) -> Iterator[list[Traffic]]:
 
 @pytest.mark.slow
 def test_twenty_rotations_under_traffic_fail_no_request(
-    aws: Aws, empty_bucket: str, authority: Authority, reloading: Service, traffic: list[Traffic]
+    aws: Aws, own_bucket: str, authority: Authority, reloading: Service, traffic: list[Traffic]
 ) -> None:
-    rotated = {reloading.listening["certificate"]}
+    with connection(reloading) as opened:
+        rotated = {leaf(opened)}
     for _ in range(20):
         renewed = authority.server()
-        aws.install(empty_bucket, renewed)
+        aws.install(own_bucket, renewed)
         reloading.event("certificate_reloaded", certificate=renewed.fingerprint)
         rotated.add(renewed.fingerprint)
         # Until each of those who connect anew has seen it.
