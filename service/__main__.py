@@ -27,6 +27,7 @@ from service.boot.certificate_store import CertificateStore, open_certificate_st
 from service.boot.served_certificate import PairSource, ServedCertificate
 from service.connection.gate import Gate, Guard
 from service.connection.listener import Listener, open_listening_socket
+from service.connection.processors import count_processors
 from service.connection.session import Doorway
 from service.connection.tls import TlsConnection
 from service.connection.worker import Worker
@@ -108,7 +109,7 @@ def serve(settings: Settings) -> int:
         audit=audit,
         metrics=metrics,
     )
-    workers = settings.workers or len(os.sched_getaffinity(0))
+    workers = settings.workers or count_processors()
     worker = Worker(
         load_application=make_gate,
         doorway=doorway,

@@ -106,6 +106,9 @@ def with_existing_network(text: str | None = None) -> str:
     return f"{before}{EXISTING_NETWORK}\n[ingress]\n{after}"
 
 
+_WORKERS: st.SearchStrategy[dict[str, object]] = st.sampled_from([{}, {"workers": 1}, {"workers": 64}])
+
+
 @st.composite
 def environment_texts(draw: st.DrawFn) -> str:
     """Draw the text of any valid file named `drawn.toml`."""
@@ -144,7 +147,7 @@ def environment_texts(draw: st.DrawFn) -> str:
             "lame_duck_seconds": lame_duck,
             "drain_seconds": drain,
         }
-        | draw(st.sampled_from([{}, {"workers": 1}, {"workers": 64}])),
+        | draw(_WORKERS),
         "logs": {"retention_days": draw(st.sampled_from([1, 30, 365, 3653]))},
         "alarms": {"emails": draw(st.sampled_from([[], ["ops@example.com"], ["a@example.com", "b@example.com"]]))},
         "registry": {"deletion_protection": draw(st.booleans())},

@@ -84,6 +84,19 @@ def test_version_2_is_taken_as_well_as_version_1(aws: Aws, service: Service) -> 
     assert (answer.document["address"], answer.document["port"]) == ("192.0.2.9", 51514)
 
 
+def test_the_vpc_endpoint_a_partner_came_by_is_in_the_line(aws: Aws, service: Service) -> None:
+    """Through AWS PrivateLink the address is the balancer's own network; the endpoint is the partner's."""
+    partner = client()
+    aws.enroll(partner, "private")
+    endpoint = b"\x01vpce-08d2bf15fac5001c9"
+    rest = bytes([10, 0, 1, 9, 10, 0, 1, 5, 0xC9, 0x3A, 1, 187]) + b"\xea" + len(endpoint).to_bytes(2, "big") + endpoint
+
+    answer = ask(service, partner, proxy=V2 + b"\x21\x11" + len(rest).to_bytes(2, "big") + rest)
+
+    line = service.event("request", request_id=answer.document["request_id"])
+    assert line["vpc_endpoint"] == "vpce-08d2bf15fac5001c9"
+
+
 def test_a_local_command_counts_for_the_balancer_itself(aws: Aws, service: Service) -> None:
     partner = client()
     aws.enroll(partner, "balancer")
