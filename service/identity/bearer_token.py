@@ -27,6 +27,14 @@ from service.identity.verdict import Client, Reason, Refused, Verdict
 MAX_TOKEN_BYTES: Final = 16 * 1024
 """Half of what a request's head may have; tokens over 8 KiB are hardly ever accepted anywhere."""
 
+ISSUERS_NAME: Final = "token:"
+"""
+Stands before a name that only an issuer uses, and in no name of the registry.
+
+An issuer may let its users choose their names; none of them is to be taken for
+a client of the registry, by an audit's reader or by an application.
+"""
+
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750, section 2.1: `b64token`."""
 _DOTS_OF_A_JWT: Final = 2
@@ -120,7 +128,7 @@ class BearerToken:
     def _judge(self, claims: Claims, shown: Fingerprint | None) -> Verdict:
         is_bound = shown is not None and is_bound_to(claims.confirmation, bytes.fromhex(shown.hex))
         refused = self._judge_binding(is_said=claims.confirmation is not None, is_bound=is_bound)
-        return refused or Client(claims.client, claims.roles, claims.scopes, is_named_by_registry=False)
+        return refused or Client(ISSUERS_NAME + claims.client, claims.roles, claims.scopes, is_named_by_registry=False)
 
     def _judge_binding(self, *, is_said: bool, is_bound: bool) -> Refused | None:
         """Refuse a token bound to another certificate always, and one bound to none where binding is demanded."""

@@ -30,6 +30,7 @@ from service.identity.key_set import KeySet, parse_key_set
 from service.identity.peer import Peer
 from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
+from stacks.ceremonies.enrollment import EnrollmentRefusedError, checked_name
 from tests.certificates import NOW, TOMORROW, YESTERDAY, Identity, client
 from tests.tokens import AUDIENCE, ISSUER, Issuer, at, b64url, confirmation, key_set
 
@@ -37,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 PARTNER = client()
 OTHER = client()
 SIGNER = Issuer()
-APP = Client("acme-app", (), is_named_by_registry=False)
+APP = Client("token:acme-app", (), is_named_by_registry=False)
 OPAQUE = b"s3cr3t-opaque-token"
 
 
@@ -160,7 +161,7 @@ def test_the_client_is_the_first_of_client_id_azp_sub(claims: dict[str, Any], na
     found = of_token(SIGNER.token(PARTNER, **claims))
 
     assert isinstance(found, Client)
-    assert (found.name, found.is_named_by_registry) == (named, False)
+    assert (found.name, found.is_named_by_registry) == (f"token:{named}", False)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +253,16 @@ def test_every_algorithm_of_the_list_is_verified(key: RSAKey | ECKey | OKPKey, a
     assert cause(of_token(_with_payload(signer.token(PARTNER), client_id="root"), published=published)) == (
         "its signature does not hold"
     )
+
+
+def test_an_issuers_client_is_never_taken_for_one_of_the_registry() -> None:
+    """Its issuer may let anybody be called `acme`; the registry's names have no colon (`clients.py enroll`)."""
+    found = of_token(SIGNER.token(PARTNER, client_id="acme"))
+
+    assert isinstance(found, Client)
+    assert found.name == "token:acme"
+    with pytest.raises(EnrollmentRefusedError):
+        checked_name(found.name)
 
 
 # -- a JWT: attacks ------------------------------------------------------------------------

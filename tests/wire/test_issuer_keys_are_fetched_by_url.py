@@ -107,7 +107,7 @@ def test_keys_come_over_https_and_a_new_one_is_taken_without_a_restart(
     while (later := ask(service, successor.token(PARTNER))).status != 200 and time.monotonic() < deadline:
         time.sleep(0.05)
 
-    assert (first.status, first.document["client"]) == (200, "acme-app")
+    assert (first.status, first.document["client"]) == (200, "token:acme-app")
     assert later.status == 200
 
 
