@@ -124,6 +124,8 @@ class Upstream:
         self.behavior: Callable[[Channel], None] = self.answer_all
         self._kept: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
+        # Small, so that a test sees who waits for whom and not what the kernel holds.
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
