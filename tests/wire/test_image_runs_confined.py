@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -76,17 +77,22 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build it from a checkout whose files nobody but their owner may read."""
-    context = tmp_path_factory.mktemp("context") / "service"
-    shutil.copytree(ROOT / "service", context, ignore=shutil.ignore_patterns("wheels"))
-    for file in context.rglob("*"):
+def context(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose files nobody but their owner may read, with the wheels for the base's Python."""
+    directory = tmp_path_factory.mktemp("context") / "service"
+    shutil.copytree(ROOT / "service", directory, ignore=shutil.ignore_patterns("wheels"))
+    for file in directory.rglob("*"):
         file.chmod(0o700 if file.is_dir() else 0o600)
     python = engine.python(BASE, "import sys; print('\"%d.%d\"' % sys.version_info[:2])")
     try:
-        download_wheels(context / "wheels", python=python)
+        download_wheels(directory / "wheels", python=python)
     except NoEngineError as missing:
         pytest.skip(str(missing))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine, context: Path) -> str:
     return engine.build(context, IMAGE, BASE_IMAGE=BASE)
 
 
@@ -169,6 +175,18 @@ def test_nothing_that_installs_compiles_or_deploys_is_in_it(engine: Engine, imag
     assert engine.python(image, CONTENTS) == []
 
 
+@pytest.mark.usefixtures("image")
+def test_a_wheel_that_is_not_the_one_in_the_lock_stops_the_build(engine: Engine, context: Path, tmp_path: Path) -> None:
+    """Wherever it came from, and before anything of it is run."""
+    tampered = tmp_path / "service"
+    shutil.copytree(context, tampered)
+    wheel = next(tampered.glob("wheels/httptools-*.whl"))
+    wheel.write_bytes(wheel.read_bytes() + b"\0")
+
+    with pytest.raises(AssertionError, match=f"Got +{hashlib.sha256(wheel.read_bytes()).hexdigest()}"):
+        engine.build(tampered, "tampered", BASE_IMAGE=BASE)
+
+
 def test_it_adds_little_to_its_base(engine: Engine, image: str, capsys: pytest.CaptureFixture[str]) -> None:
     size, base = (int(engine.docker("image", "inspect", "--format={{.Size}}", each)) for each in (image, BASE))
     with capsys.disabled():
@@ -203,9 +221,10 @@ def test_a_stop_lets_the_request_in_flight_finish_and_exits_with_0(
 def test_an_image_with_an_application_stands_on_it(
     engine: Engine, run: RunContainer, image: str, aws: Aws, tmp_path: Path
 ) -> None:
-    """Three lines: whose image, what is copied, what is hosted."""
+    """As docs/applications.md has it: beside the service, not within it."""
     (tmp_path / "Dockerfile").write_text(
-        f"FROM {image}\nCOPY greeting.py /app/\nENV {Variable.APPLICATION}=greeting:application\n"
+        f"FROM {image}\nCOPY greeting.py /application/\nENV PYTHONPATH=/application\n"
+        f"ENV {Variable.APPLICATION}=greeting:application\n"
     )
     (tmp_path / "greeting.py").write_text(GREETING)
     derived = engine.build(tmp_path, "derived")
