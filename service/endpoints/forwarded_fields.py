@@ -125,7 +125,11 @@ def response_fields(headers: Sequence[tuple[bytes, bytes]], *, has_body: bool) -
     dropped = nominated(headers) | _HOP_BY_HOP
     if not has_body or any(name == b"transfer-encoding" for name, _ in headers):
         dropped |= {b"content-length"}
-    passed = [(name, value) for name, value in headers if name not in dropped and not name.startswith(b"proxy-")]
+    passed = [
+        (name, value)
+        for name, value in headers
+        if (spelt := canonical(name)) not in dropped and not spelt.startswith(b"proxy-")
+    ]
     if any(_UNSENDABLE.search(value) for _, value in passed):
         raise ValueError("a field value holds control characters")
     return passed
