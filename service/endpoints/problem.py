@@ -35,7 +35,7 @@ _DETAILS: Final[Mapping[Reason, str]] = {
     Reason.ASSERTION_INVALID: "The SAML assertion was not accepted.",
     Reason.NOT_PERMITTED: "You are known, but this is not permitted to you. Your contact here can grant it.",
     Reason.RATE_LIMITED: "Too many questions from your address. Wait, then ask again.",
-    Reason.REGISTRY_UNAVAILABLE: "We cannot check certificates or tokens at this moment; this is our fault. Try again shortly.",
+    Reason.REGISTRY_UNAVAILABLE: "We cannot check certificates or tokens now; this is our fault. Try again shortly.",
 }
 
 
