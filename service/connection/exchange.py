@@ -147,7 +147,7 @@ class Exchange:
     async def _answer(self, application: Application) -> None:
         try:
             await application(self.scope, self.receive, self.send)
-        except Exception:  # noqa: BLE001 -- the edge of a session
+        except (Exception, SystemExit):  # noqa: BLE001 -- the edge of a session; no application ends the worker
             _log.exception("the application failed")
             self._fail()
             return

@@ -93,7 +93,9 @@ class Session(asyncio.Protocol):
         "_has_hello",
         "_has_peer_ended",
         "_http",
+        "_is_clogged",
         "_is_draining",
+        "_is_paused",
         "_phase",
         "_source",
         "_tls",
@@ -111,6 +113,8 @@ class Session(asyncio.Protocol):
         self._tls: TlsConnection | None = None
         self._http: HttpProtocol | None = None
         self._is_draining = False
+        self._is_clogged = False
+        self._is_paused = False
         self._has_peer_ended = False
         self._counters: tuple[int, ...] | None = None
         self._vpc_endpoint: str | None = None
@@ -162,12 +166,22 @@ class Session(asyncio.Protocol):
         self._hall.roster.discard(self)
 
     def pause_writing(self) -> None:
-        """Pass on that the peer reads slower than we write."""
+        """
+        Take no more from a peer that reads slower than we write, and pass it on.
+
+        It could have us write without a request of its own: TLS answers some messages with others (RFC 8446, 4.6.3).
+        """
+        self._is_clogged = True
+        if self._phase is _Phase.HTTP:
+            self._transport.pause_reading()
         if self._http is not None:
             self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass on that it has caught up."""
+        """Go on when it has caught up."""
+        self._is_clogged = False
+        if self._phase is _Phase.HTTP and not self._is_paused:
+            self._transport.resume_reading()
         if self._http is not None:
             self._http.resume_writing()
 
@@ -203,12 +217,14 @@ class Session(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take no more from the peer for now."""
+        self._is_paused = True
         if self._phase is _Phase.HTTP:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Take more again."""
-        if self._phase is _Phase.HTTP:
+        self._is_paused = False
+        if self._phase is _Phase.HTTP and not self._is_clogged:
             self._transport.resume_reading()
 
     def get_write_buffer_size(self) -> int:
@@ -364,14 +380,16 @@ class Session(asyncio.Protocol):
         else:
             what, seconds = "TLS handshake", limits.handshake_seconds
             self._doorway.metrics.count(Metric.HANDSHAKES_FAILED)
-        when = "before the drain ended" if self._is_draining else f"within {seconds:g} seconds"
+        when = "while the connection could wait" if self._is_draining else f"within {seconds:g} seconds"
         self._record(Event.CONNECTION_CUT, reason=f"no whole {what} {when}")
         self._finish(b"")
 
     def _on_silence(self) -> None:
         seconds = self._doorway.limits.head_seconds
         self._report_cut(
-            "no request before the drain ended" if self._is_draining else f"no request within {seconds:g} seconds"
+            "no request while the connection could wait"
+            if self._is_draining
+            else f"no request within {seconds:g} seconds"
         )
         self.close()
 

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -30,6 +30,9 @@ from service.endpoints.asgi import Application
 from service.endpoints.health import Health
 from service.metrics import Metrics
 from service.settings import Limits
+
+_CLEANUP_SECONDS: Final = 1.0
+"""For what still answered when the drain was over; the parent kills a worker 3 s after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +122,26 @@ def open_hall(application: Application, doorway: Doorway, admissions: Admissions
 
 
 async def drain(hall: Hall, seconds: float) -> int:
-    """Have all sessions end, and cut off who has not after this time; returns how many that were."""
+    """
+    Have all sessions end, and cut off who has not after this time; returns how many that were.
+
+    An application may go on after its answer, and has the same time for it.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
     hall.roster.shut_down()
     await hall.roster.wait_until_empty(seconds)
+    await _wait_for(hall.answering.tasks, end - loop.time())
     left = await hall.roster.abort_all()
-    tasks = tuple(hall.answering.tasks)
-    for task in tasks:
-        # What still answers has nobody to answer to; it may clean up, and no more.
+    for task in tuple(hall.answering.tasks):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await _wait_for(hall.answering.tasks, _CLEANUP_SECONDS)
     return left
+
+
+async def _wait_for(tasks: set[asyncio.Task[None]], seconds: float) -> None:
+    if tasks:
+        await asyncio.wait(tuple(tasks), timeout=max(seconds, 0))
 
 
 async def _serve_health(application: Health, listening: socket.socket, limits: Limits) -> asyncio.Server:

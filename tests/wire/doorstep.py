@@ -82,6 +82,7 @@ def open_doorstep(
     *,
     application: Application = hello,
     proxy_protocol: ProxyProtocol = ProxyProtocol.REQUIRED,
+    drain_seconds: float = 0,
 ) -> Iterator[Doorstep]:
     """Accept sessions on a free port, in a thread with a loop of its own."""
     authority = Authority()
@@ -106,7 +107,7 @@ def open_doorstep(
         ready.set()
         await done.wait()
         listening.close()
-        await drain(hall, seconds=0)
+        await drain(hall, seconds=drain_seconds)
 
     thread = threading.Thread(target=uvloop.run, args=(serve(),))
     thread.start()
