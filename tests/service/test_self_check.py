@@ -9,9 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from OpenSSL import SSL
 
+from service.boot.self_check import check_tls
+from service.boot.server_identity import ServerIdentity, check_server_identity
+from service.boot.tls_context import build_tls_context
 from service.contract import OPENSSL_CONF_FILE, OPENSSL_CONF_VARIABLE
-from tests.certificates import HOST_NAME, Authority
+from service.errors import TlsSettingsError
+from tests.certificates import HOST_NAME, NOW, Authority
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (ROOT / OPENSSL_CONF_FILE).read_text()
@@ -145,3 +150,29 @@ def test_a_misspelt_line_is_found(pairs: tuple[Path, Path], tmp_path: Path, righ
     settings.write_text(SETTINGS.replace(right, wrong))
 
     assert found in check(pairs, settings=settings)[""][0]
+
+
+def identity() -> ServerIdentity:
+    """Make a pair that may be served."""
+    pair = Authority().server()
+    return check_server_identity(pair.chain_pem, pair.key_pem, host_name=HOST_NAME, at=NOW)
+
+
+def test_faults_of_the_library_and_of_the_context_are_shown_together() -> None:
+    """In this process OpenSSL was told nothing, so there are some of both."""
+    served, other = identity(), identity()
+
+    with pytest.raises(TlsSettingsError) as caught:
+        check_tls(build_tls_context(served), other)
+
+    assert "TLSv1.3: another certificate than ours is served" in caught.value.faults
+    assert any(fault.startswith("the groups are ") for fault in caught.value.faults)
+
+
+def test_a_context_that_speaks_one_version_alone_is_refused() -> None:
+    served = identity()
+    context = build_tls_context(served)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+    with pytest.raises(TlsSettingsError, match="no handshake with ourselves: "):
+        check_tls(context, served)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,21 @@ def test_what_openssl_holds_against_the_leaf_is_kept_as_words() -> None:
     assert server.peer.verify_errors == ("self_signed", "expired")
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_whole_chain_is_there_as_it_was_sent(version: ssl.TLSVersion) -> None:
+    """
+    Leaf first, the root left out.
+
+    leaf <- Test Intermediate <- (Test Root)
+    """
+    partner, server = Authority().intermediate().client(), TlsConnection(CONTEXT)
+
+    Partner(partner, version=version).handshake(server)
+
+    assert server.peer is not None
+    assert server.peer.chain == (partner.der, partner.issuers[0].public_bytes(Encoding.DER))
+
+
 def test_a_peer_without_a_certificate_is_no_failure() -> None:
     server = TlsConnection(CONTEXT)
 
@@ -161,6 +177,19 @@ def test_something_else_than_a_record_is_answered_at_once_and_not_waited_for() -
 
     step = server.receive(b"GET / HTTP/1.1\r\n\r\n")
 
+    assert step.failure is not None
+    assert step.outgoing
+    assert server.receive(b"\r\n").failure is not None
+
+
+def test_what_was_whole_before_the_fault_is_heard() -> None:
+    server, partner = TlsConnection(CONTEXT), Partner()
+    partner.handshake(server)
+    partner.side.write(b"x" * 20_000)
+
+    step = server.receive(partner.outgoing.read() + b"\x17\x03\x03\x00\x20" + b"\x00" * 32 + b"more" * 9_000)
+
+    assert b"".join(step.plaintext) == b"x" * 20_000
     assert step.failure is not None
     assert step.outgoing
 
