@@ -42,6 +42,14 @@ from service.metrics import Measures
 UNKNOWN_SECONDS: Final = 2.0
 """At most so long "not enrolled" is believed: who was just enrolled must not wait for longer."""
 
+TOKEN_LOOKUPS: Final = 8
+"""
+Tokens looked up at once, half as many as there are threads for lookups.
+
+A made-up token costs a peer a few bytes on an open connection, where a made-up
+certificate costs it a handshake: tokens must not take the place of certificates.
+"""
+
 _UNKNOWN_SHARE: Final = 4
 """One in so many entries may be of what is not enrolled."""
 
@@ -86,7 +94,7 @@ class RegistryCache:
         facts = _Facts(retention, metrics, clock)
         self._certificates = _Shelf(lambda digits: registry.find(Fingerprint(digits)), facts)
         self._keys = _Shelf(registry.find_pin, facts)
-        self._tokens = _Shelf(registry.find_token, facts)
+        self._tokens = _Shelf(registry.find_token, facts, most=TOKEN_LOOKUPS)
 
     async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
         """Look one certificate up."""
@@ -132,9 +140,15 @@ class _Shelf(Generic[_Record]):
 
     Both dictionaries are in the order of their reads, so that the first entry
     is the one to give up: what is asked for often was read lately.
+
+    Args:
+        most: Reads under way at once; what comes beyond is refused. None leaves it to the registry.
     """
 
-    def __init__(self, read: Callable[[str], Awaitable[_Record | None]], facts: _Facts) -> None:
+    def __init__(
+        self, read: Callable[[str], Awaitable[_Record | None]], facts: _Facts, *, most: int | None = None
+    ) -> None:
+        self._most = most
         self._read: Callable[[str], Awaitable[_Record | None]] = read
         self._metrics, self._clock = facts.metrics, facts.clock
         self._seconds = facts.retention.revocation_seconds
@@ -173,6 +187,8 @@ class _Shelf(Generic[_Record]):
             return stale
         flight = self._flights.get(key)
         if flight is None or now - flight.began >= self._seconds:
+            if self._most is not None and len(self._tasks) >= self._most:
+                raise RegistryUnavailableError(f"{len(self._tasks)} tokens are being looked up", is_outage=False)
             flight = self._take_off(key, now)
         landed = await asyncio.shield(flight.task)
         if not isinstance(landed, RegistryUnavailableError):

@@ -21,7 +21,7 @@ from service.identity.client_registry import (
     PinRecord,
     TokenRecord,
 )
-from service.identity.registry_cache import UNKNOWN_SECONDS, RegistryCache, Retention
+from service.identity.registry_cache import TOKEN_LOOKUPS, UNKNOWN_SECONDS, RegistryCache, Retention
 
 RECORD = ClientRecord(
     fingerprint=Fingerprint("ab" * 32),
@@ -572,3 +572,41 @@ def test_an_answer_that_is_kept_costs_microseconds() -> None:
         assert min(rounds) < 10e-6
 
     run(test())
+
+
+class HeldTokens(InMemoryClientRegistry):
+    """A registry that knows one certificate, and answers for no token before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__([RECORD])
+        self.goes_on = asyncio.Event()
+        self.asked: list[str] = []
+
+    async def find_token(self, digest: str) -> TokenRecord | None:
+        """Wait."""
+        self.asked.append(digest)
+        await self.goes_on.wait()
+        return None
+
+
+def test_made_up_tokens_do_not_take_the_place_of_certificates() -> None:
+    """They cost a peer a few bytes each; a certificate costs it a handshake."""
+
+    async def walk() -> None:
+        registry = HeldTokens()
+        cache = RegistryCache(registry, Retention(5, 0, entries=100), metrics=Counted())
+        digests = [f"{number:064x}" for number in range(TOKEN_LOOKUPS)]
+        waiting = [asyncio.create_task(cache.find_token(digest)) for digest in (*digests, digests[0])]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+        with pytest.raises(RegistryUnavailableError, match="8 tokens are being looked up"):
+            await cache.find_token("f" * 64)
+        found = await cache.find(RECORD.fingerprint)
+
+        registry.goes_on.set()
+        assert await asyncio.gather(*waiting) == [None] * (TOKEN_LOOKUPS + 1)
+        assert (found, registry.asked) == (RECORD, digests)
+        assert await cache.find_token("f" * 64) is None
+
+    asyncio.run(walk())
