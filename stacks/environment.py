@@ -42,6 +42,7 @@ _LOG_RETENTION_DAYS: Final = (
 _PRIVATE_RANGES: Final = tuple(
     IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
+_HTTPS_ON_ITS_PORT: Final = re.compile(r"https://[^/:]+(:443)?(/.*)?")
 _DOCKER_BRIDGE: Final = IPv4Network("172.17.0.0/16")
 _LONGEST_PROJECT_AND_NAME: Final = 22
 """63 characters of a bucket name, less `certificate`, account, the longest region's name and the hyphens between."""
@@ -627,8 +628,8 @@ def _bearer_token_rules(environment: Environment, tokens: BearerTokens) -> Itera
     )
     yield _Rule(
         ("bearer_token.key_set", "name"),
-        not url.startswith("http:") or environment.name == LOCAL,
-        "https; http is for local alone",
+        not url or environment.name == LOCAL or _HTTPS_ON_ITS_PORT.fullmatch(url) is not None,
+        "https on port 443, the only one that tasks reach; http and other ports are for local alone",
         f'"{url}"',
     )
 

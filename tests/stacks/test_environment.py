@@ -372,10 +372,11 @@ def test_opaque_tokens_need_no_issuer() -> None:
         (('key_set = "tokens/issuer.json"\n', ""), "bearer_token.key_set", "it beside issuer", "nothing"),
         (('"tokens/issuer.json"', '"server/key.pem"'), "bearer_token.key_set", "an object like", '"server/key.pem"'),
         (('"tokens/issuer.json"', '"http://127.0.0.1/k"'), "bearer_token.key_set", "https", '"http://127.0.0.1/k"'),
+        (('"tokens/issuer.json"', '"https://a.example:8443/k"'), "bearer_token.key_set", "port 443", ":8443"),
         (("[bearer_token]", '[bearer_token]\nbinding = "no"'), "bearer_token.binding", '"required" or', '"no"'),
         (("[bearer_token]", '[bearer_token]\nbindings = "no"'), "bearer_token.bindings", "a known key", "binding"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_fault_of_routes_or_tokens_is_told_at_its_line(
     replacement: tuple[str, str], key: str, expected: str, found: str
