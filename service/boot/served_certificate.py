@@ -84,16 +84,16 @@ class PairSource:
 
     def load(self, *, seconds: float = LOAD_SECONDS) -> Pair:
         """
-        Load the pair in force, at boot.
+        Load the pair in force, at boot; leaves no thread behind, so that a fork is safe.
 
         Raises:
             ServiceError: What is wrong and what to do.
         """
-        pair = begin_aside(self.load_if_other)
-        try:
-            return _present(pair.result(seconds))
-        except TimeoutError as error:
-            raise self.too_slow(seconds) from error
+        outcome, thread = begin_aside(self.load_if_other)
+        thread.join(seconds)
+        if thread.is_alive():
+            raise self.too_slow(seconds)
+        return _present(outcome.result())
 
     def load_if_other(self, than: Manifest | None = None) -> Pair | None:
         """
@@ -158,7 +158,7 @@ class ServedCertificate:
                 self._take(pair)
 
     async def _load_aside(self, seconds: float) -> Pair | None:
-        load = self._load = self._load or begin_aside(lambda: self._source.load_if_other(self.pair.manifest))
+        load = self._load = self._load or begin_aside(lambda: self._source.load_if_other(self.pair.manifest))[0]
         try:
             return await asyncio.wait_for(asyncio.wrap_future(load), seconds)
         except TimeoutError as error:
@@ -189,7 +189,7 @@ class ServedCertificate:
             )
 
 
-def begin_aside(call: Callable[[], _Result]) -> Future[_Result]:
+def begin_aside(call: Callable[[], _Result]) -> tuple[Future[_Result], Thread]:
     """
     Begin a blocking call in a thread of its own, which nobody has to wait for, not even the process's end.
 
@@ -204,8 +204,9 @@ def begin_aside(call: Callable[[], _Result]) -> Future[_Result]:
         except BaseException as error:  # noqa: BLE001 -- handed on whole to whoever asks
             outcome.set_exception(error)
 
-    Thread(target=run, name="certificate", daemon=True).start()
-    return outcome
+    thread = Thread(target=run, name="certificate", daemon=True)
+    thread.start()
+    return outcome, thread
 
 
 def _present(pair: Pair | None) -> Pair:

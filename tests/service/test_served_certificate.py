@@ -294,6 +294,15 @@ def test_at_boot_a_store_that_trickles_is_given_up_after_one_deadline_for_all(st
         stage.source().load(seconds=0.05)
 
 
+def test_at_boot_no_thread_is_left_behind(stage: Stage) -> None:
+    """Workers are forked next, and a fork beside a thread may copy a lock that nobody will open."""
+    before = set(threading.enumerate())
+
+    stage.source().load()
+
+    assert set(threading.enumerate()) <= before
+
+
 def test_at_boot_what_the_store_says_is_said(stage: Stage) -> None:
     remove_manifest(stage)
 
