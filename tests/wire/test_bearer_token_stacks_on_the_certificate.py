@@ -73,6 +73,30 @@ def test_each_request_needs_both(stacked: Service) -> None:
     assert again.status == 200
 
 
+def test_what_is_smuggled_beside_or_instead_of_the_field_counts_for_nothing(stacked: Service) -> None:
+    """Two fields, another scheme, a query, a trailer: one connection tries them all."""
+    token, host = SIGNER.token(PARTNER), HOST_NAME.encode()
+    field = b"authorization: Bearer %s\r\n" % token
+    attempts = {
+        b"GET / HTTP/1.1\r\nhost: %s\r\n%sAuthorization: Basic YTpi\r\n\r\n" % (host, field): "token_invalid",
+        b"GET / HTTP/1.1\r\nhost: %s\r\n%s%s\r\n" % (host, field, field): "token_invalid",
+        b"GET / HTTP/1.1\r\nhost: %s\r\nauthorization: DPoP %s\r\n\r\n" % (host, token): "token_missing",
+        b"GET /?access_token=%s HTTP/1.1\r\nhost: %s\r\n\r\n" % (token, host): "token_missing",
+        b"POST / HTTP/1.1\r\nhost: %s\r\ntransfer-encoding: chunked\r\n\r\n0\r\n%s\r\n"
+        % (host, field): "token_missing",
+        b"GET / HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer %s\r\n\r\n" % (host, b"a" * 20_000): "token_invalid",
+    }
+
+    with connection(stacked, PARTNER) as opened:
+        answers = []
+        for attempt in attempts:
+            opened.send(attempt)
+            answers.append(opened.answer())
+
+    assert [answer.status for answer in answers] == [401] * len(attempts)
+    assert [answer.document["reason"] for answer in answers] == list(attempts.values())
+
+
 def test_a_token_without_its_certificate_opens_nothing(stacked: Service) -> None:
     assert ask(stacked, None, SIGNER.token(PARTNER)).document["reason"] == "no_certificate"
     assert ask(stacked, OTHER, SIGNER.token(PARTNER)).document["reason"] == "token_not_bound"
