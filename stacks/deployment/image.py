@@ -121,14 +121,15 @@ def _build_and_push(account: Account, environment: Environment, root: Path, imag
         raise ImagePushError("docker is not installed, and the image is built with it", hint="install docker")
     platform = _PLATFORMS[environment.capacity.architecture]
     # The directory that the tag is the digest of, and nothing beside it.
-    _docker(docker, ["build", "--platform", platform, "--tag", image, str(context)])
+    without_index = "where no package index can be reached: make wheels, then the same again"
+    _docker(docker, ["build", "--platform", platform, "--tag", image, str(context)], hint=without_index)
     token = account.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     _docker(docker, ["login", "--username", user, "--password-stdin", image.partition("/")[0]], given=password)
     _docker(docker, ["push", image])
 
 
-def _docker(docker: str, arguments: list[str], *, given: str | None = None) -> None:
+def _docker(docker: str, arguments: list[str], *, given: str | None = None, hint: str | None = None) -> None:
     """Run docker with its own output on standard error, where progress belongs."""
     try:
         done = subprocess.run(  # noqa: S603 -- a fixed command; what varies is a path, a platform and our own tag
@@ -137,4 +138,6 @@ def _docker(docker: str, arguments: list[str], *, given: str | None = None) -> N
     except subprocess.TimeoutExpired as error:
         raise ImagePushError(f"docker {arguments[0]} is not done after {_BUILD_SECONDS // 60} minutes") from error
     if done.returncode:
-        raise ImagePushError(f"docker {arguments[0]} ended with exit code {done.returncode}; its words stand above")
+        raise ImagePushError(
+            f"docker {arguments[0]} ended with exit code {done.returncode}; its words stand above", hint=hint
+        )

@@ -31,6 +31,9 @@ MEMORY_MIB: Final = 256
 LARGEST_MIB: Final = 100
 """What the image may add to its base; it was 67 when this was written."""
 
+IDLE_MIB: Final = 128
+"""What listener and two workers may take before anybody connects, the process that asks included."""
+
 IMAGE: Final = "service-of-the-proof"
 
 CONFINEMENT: Final = """
@@ -51,6 +54,13 @@ def outcome(directory):
     except OSError as error:
         return errno.errorcode[error.errno]
 print(json.dumps({each: outcome(each) for each in ("/", "/app", "/app/service", "/etc", "/var/tmp", "/tmp")}))
+"""
+ANONYMOUS: Final = """
+import json, pathlib
+root = pathlib.Path("/sys/fs/cgroup")
+file = next(each for each in (root / "memory" / "memory.stat", root / "memory.stat") if each.exists())
+facts = dict(line.split() for line in file.read_text().splitlines())
+print(json.dumps(int(facts.get("anon") or facts["total_rss"])))
 """
 SETUID: Final = "import json, os; print(json.dumps(os.statvfs('/tmp').f_flag & os.ST_NOSUID != 0))"
 CONTENTS: Final = """
@@ -169,6 +179,17 @@ def test_nothing_can_be_written_but_scratch(engine: Engine) -> None:
     assert outcomes.pop("/tmp") == "written"  # noqa: S108 -- the container's own
     assert set(outcomes.values()) == {"EROFS"}
     assert inside(engine, SETUID)
+
+
+@pytest.mark.usefixtures("container")
+def test_two_workers_leave_most_of_the_memory_to_connections(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = inside(engine, ANONYMOUS)
+    with capsys.disabled():
+        sys.stdout.write(f" {taken // MIB} MiB of memory ")
+
+    assert taken < IDLE_MIB * MIB
 
 
 def test_nothing_that_installs_compiles_or_deploys_is_in_it(engine: Engine, image: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +76,24 @@ def test_elsewhere_a_missing_dockerfile_is_said_in_one_line(account: Account, tr
 
     with pytest.raises(ImagePushError, match=r"service/Dockerfile is absent"):
         push_image(account, staging, tree)
+
+
+def test_a_build_that_fails_says_how_to_do_without_an_index(
+    account: Account, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = replace(LOCAL, name="staging")
+    with contextlib.suppress(account.client("ecr").exceptions.RepositoryAlreadyExistsException):
+        account.client("ecr").create_repository(repositoryName=naming.repository(staging))
+    (tree / "service" / "Dockerfile").write_text("FROM scratch", encoding="utf-8")
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    with pytest.raises(ImagePushError, match="docker build ended with exit code 1") as failed:
+        push_image(account, staging, tree)
+
+    assert failed.value.hint == "where no package index can be reached: make wheels, then the same again"
 
 
 def _bucket(account: Account, environment: Environment) -> None:
