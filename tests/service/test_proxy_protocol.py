@@ -6,7 +6,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from proxyprotocol import ProxyProtocolIncompleteError
 from proxyprotocol.result import ProxyResult, ProxyResultIPv4, ProxyResultIPv6
@@ -160,6 +160,7 @@ def test_both_versions_say_the_same(line: Line, fields: list[bytes], after: byte
     assert (two.source, two.destination, two.length) == (one.source, one.destination, len(whole))
 
 
+@settings(max_examples=25)
 @given(HEADERS)
 def test_no_beginning_of_the_binary_form_is_refused_either(whole: bytes) -> None:
     assert [parse_proxy_header(whole[:end]) for end in range(1, len(whole))] == [None] * (len(whole) - 1)

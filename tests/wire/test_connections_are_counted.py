@@ -15,9 +15,20 @@ from pathlib import Path
 import pytest
 
 from service.contract import Variable
-from tests.certificates import client
+from tests.certificates import Authority, client
 from tests.wire.conftest import StartService
-from tests.wire.stage import PROXY, WAIT_SECONDS, Aws, Connection, Service, ask, client_context, read_to_end
+from tests.wire.stage import (
+    PROXY,
+    WAIT_SECONDS,
+    Aws,
+    Connection,
+    Service,
+    ask,
+    client_context,
+    read_to_end,
+    running,
+    variables,
+)
 from tests.wire.test_dead_worker_is_replaced import workers_of
 
 OTHER = b"PROXY TCP4 198.51.100.9 203.0.113.9 51514 443\r\n"
@@ -37,40 +48,42 @@ def opened(service: Service, count: int, *, proxy: bytes = PROXY) -> Iterator[li
         yield connections
 
 
-def test_over_the_bound_of_a_source_a_connection_ends_before_tls(start_service: StartService) -> None:
-    """Of two workers, whichever took the others; another source goes on undisturbed."""
-    service = start_service(**{Variable.WORKERS: "2", Variable.CONNECTIONS_PER_SOURCE: "6"})
+@pytest.fixture(scope="module")
+def crowded(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
+    """Two workers that take eight connections together, and five from one source."""
+    bounds = {Variable.WORKERS: "2", Variable.CONNECTIONS: "8", Variable.CONNECTIONS_PER_SOURCE: "5"}
+    with running(variables(aws, bucket, **bounds), trust=authority.pem) as started:
+        yield started
 
-    with opened(service, 6):
+
+def test_over_the_bound_of_a_source_a_connection_ends_before_tls(crowded: Service) -> None:
+    """Whichever worker took the others; another source goes on undisturbed."""
+    with opened(crowded, 5):
         with pytest.raises(HANDSHAKE_ENDED):
-            ask(service)
-        line = service.event("connection_refused", reason="connections_per_source")
-        assert ask(service, proxy=OTHER).status == 403
+            ask(crowded)
+        line = crowded.event("connection_refused", reason="connections_per_source")
+        assert ask(crowded, proxy=OTHER).status == 403
 
     assert (line["peer_address"], line["peer_port"]) == ("192.0.2.7", 51514)
-    wait_until(lambda: is_answered(service))
+    wait_until(lambda: is_answered(crowded))
 
 
-def test_over_the_bound_in_all_a_connection_ends_before_its_first_byte(start_service: StartService) -> None:
-    service = start_service(**{Variable.WORKERS: "2", Variable.CONNECTIONS: "6"})
-
-    with opened(service, 3), opened(service, 3, proxy=OTHER):
-        with socket.create_connection(service.address, timeout=5) as plain:
+def test_over_the_bound_in_all_a_connection_ends_before_its_first_byte(crowded: Service) -> None:
+    with opened(crowded, 4), opened(crowded, 4, proxy=OTHER):
+        with socket.create_connection(crowded.address, timeout=5) as plain:
             assert read_to_end(plain) == b""
-        service.event("connection_refused", reason="connections")
-        assert service.health() == 200  # another port, and not a peer's
+        crowded.event("connection_refused", reason="connections")
+        assert crowded.health() == 200  # another port, and not a peer's
 
-    wait_until(lambda: is_answered(service))
+    wait_until(lambda: is_answered(crowded))
 
 
-def test_the_connections_of_a_worker_that_died_are_not_counted_for_ever(start_service: StartService) -> None:
-    service = start_service(**{Variable.CONNECTIONS: "3"})
-
-    with opened(service, 3):
-        os.kill(workers_of(service)[0], signal.SIGKILL)
-        service.event("worker_ended", exit_code=-9)
-        wait_until(lambda: is_answered(service))
-        with opened(service, 3):
+def test_the_connections_of_workers_that_died_are_not_counted_for_ever(crowded: Service) -> None:
+    with opened(crowded, 5):
+        for worker in workers_of(crowded):
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: is_answered(crowded))
+        with opened(crowded, 5):
             pass
 
 
