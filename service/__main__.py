@@ -141,6 +141,8 @@ def serve(settings: Settings) -> int:
 def _application(settings: Settings, server_leaf: Callable[[], bytes]) -> Application:
     """Make what answers behind the gate; called in the worker."""
     if settings.application is not None:
+        # The audit writes to the descriptor; whatever an application prints must not stand between its lines.
+        sys.stdout = sys.stderr
         return HostedApplication(load_application(settings.application), server_leaf=server_leaf)
     if settings.forward_to is None:
         return welcome
