@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.boot.tls_context import TLS12_SUITES, TLS13_SUITES
 from service.contract import OPENSSL_CONF_FILE, OPENSSL_CONF_VARIABLE
 from tests.certificates import HOST_NAME, Authority
 
@@ -102,3 +103,12 @@ def test_the_library_that_ends_tls_offers_our_groups_and_no_others() -> None:
     hello = run(sys.executable, BUNDLED, settings=ROOT / OPENSSL_CONF_FILE)
 
     assert groups_offered(bytes.fromhex(hello)) == [0x11EC, 0x001D, 0x0017, 0x0018]
+
+
+def test_the_suites_of_the_file_are_those_of_the_context() -> None:
+    """The context sets its own; the file speaks for whatever other context this process ever makes."""
+    lines = (ROOT / OPENSSL_CONF_FILE).read_text().splitlines()
+    told = dict(line.split(" = ", 1) for line in lines if " = " in line)
+
+    assert told["CipherString"] == TLS12_SUITES.decode()
+    assert told["Ciphersuites"] == TLS13_SUITES.decode()
