@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from service.contract import ClientState, Metric
 from service.errors import RegistryUnavailableError
@@ -219,6 +221,76 @@ def test_reads_that_land_in_another_order_leave_the_latest() -> None:
         stage.registry.says = OUTAGE
 
         assert await stage.state() == "revoked"
+
+    run(test())
+
+
+class Story:
+    """
+    What happened to one client, and how its requests were decided.
+
+    Attributes:
+        asked: For each request, how long ago the client had been revoked when it came, and its decision.
+    """
+
+    def __init__(self, revocation: float) -> None:
+        self.stage = Stage(revocation=revocation)
+        self.asked: list[tuple[float, asyncio.Task[str | None]]] = []
+        self._revoked_since: float | None = None
+        self._steps = {
+            "ask": self._ask,
+            "revoke": self._revoke,
+            "restore": self._restore,
+            "fail": self._fail,
+            "hold": self.stage.registry.holds.clear,
+            "release": self.stage.registry.holds.set,
+        }
+
+    async def tell(self, step: str | float) -> None:
+        """Let something happen, or some seconds pass."""
+        if isinstance(step, str):
+            self._steps[step]()
+        else:
+            self.stage.clock.now += step
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    def _ask(self) -> None:
+        age = 0 if self._revoked_since is None else self.stage.clock.now - self._revoked_since
+        self.asked.append((age, asyncio.create_task(self.stage.state())))
+
+    def _revoke(self) -> None:
+        self.stage.registry.says = REVOKED
+        self._revoked_since = self._revoked_since or self.stage.clock.now
+
+    def _restore(self) -> None:
+        self.stage.registry.says, self._revoked_since = RECORD, None
+
+    def _fail(self) -> None:
+        self.stage.registry.says = OUTAGE
+
+
+STEPS = st.lists(
+    st.one_of(st.sampled_from(["ask", "ask", "revoke", "restore", "fail", "hold", "release"]), st.floats(0.1, 3)),
+    max_size=40,
+)
+
+
+@example(steps=["hold", "ask", 0.5, "revoke", 0.4, "release", 0.7, "ask"], revocation=1)
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS, revocation=st.sampled_from([0.5, 1, 5]))
+def test_whatever_happens_nobody_is_answered_who_was_revoked_longer_ago(
+    steps: list[str | float], revocation: float
+) -> None:
+    """Reads that hang, fail and overlap: no request is decided by a state that had ended too long before it came."""
+
+    async def test() -> None:
+        story = Story(revocation)
+        for step in [*steps, "release"]:
+            await story.tell(step)
+
+        for age, decided in story.asked:
+            assert age < revocation or await decided != "active"
 
     run(test())
 

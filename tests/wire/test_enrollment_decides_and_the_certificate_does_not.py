@@ -68,3 +68,14 @@ def test_another_key_under_the_same_fingerprint_is_refused(aws: Aws, service: Se
     answer = ask(service, partner)
 
     assert (answer.status, answer.document["reason"]) == (403, "key_mismatch")
+
+
+def test_a_client_may_have_several_certificates_each_with_a_state_of_its_own(aws: Aws, service: Service) -> None:
+    """A rotation as partners live it: the old one still counts, the next one already does, an older one no more."""
+    oldest, old, following = client(), client(), client()
+    aws.enroll(oldest, "acme", state=ClientState.REVOKED)
+    aws.enroll(old, "acme", state=ClientState.RETIRING, dates=(LONG_AGO, TOMORROW))
+    aws.enroll(following, "acme")
+
+    assert ask(service, oldest).document["reason"] == "revoked"
+    assert [ask(service, each).document["client"] for each in (old, following)] == ["acme", "acme"]
