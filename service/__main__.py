@@ -99,8 +99,7 @@ def serve(settings: Settings) -> int:
     doctor = Doctor(environment=settings.environment_name, per_minute=settings.whoami_per_minute)
 
     def make_gate() -> Gate:
-        application = _application(settings, lambda: served.pair.identity.leaf.der)
-        return Gate(application, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=_now)
+        return Gate(_application(settings), guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=_now)
 
     doorway = Doorway(
         open_tls=lambda: TlsConnection(served.pair.context),
@@ -138,12 +137,12 @@ def serve(settings: Settings) -> int:
         return listener.run(traffic=traffic, health=health, announce=announce)
 
 
-def _application(settings: Settings, server_leaf: Callable[[], bytes]) -> Application:
+def _application(settings: Settings) -> Application:
     """Make what answers behind the gate; called in the worker."""
     if settings.application is not None:
         # The audit writes to the descriptor; whatever an application prints must not stand between its lines.
         sys.stdout = sys.stderr
-        return HostedApplication(load_application(settings.application), server_leaf=server_leaf)
+        return HostedApplication(load_application(settings.application))
     if settings.forward_to is None:
         return welcome
     from service.endpoints.forward import Forward  # noqa: PLC0415 -- its libraries are 0.2 s of the boot

@@ -185,6 +185,7 @@ class TlsConnection:
             group=sys.intern(connection.get_group_name() or "") or None,
             # Not a method of ours: the peer must not hold the one that holds it.
             read_chain=functools.partial(_read_chain, connection),
+            read_server_leaf=functools.partial(_read_server_leaf, connection),
         )
 
 
@@ -226,6 +227,11 @@ def _read_chain(connection: SSL.Connection) -> tuple[bytes, ...]:
     leaf = connection.get_peer_certificate()
     others = connection.get_peer_cert_chain() or []
     return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in (leaf, *others) if each is not None)
+
+
+def _read_server_leaf(connection: SSL.Connection) -> bytes | None:
+    leaf = connection.get_certificate()
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf) if leaf else None
 
 
 def _failure(error: SSL.Error | HandshakeFailedError) -> HandshakeFailedError:

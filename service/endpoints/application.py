@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import PathFinder
@@ -75,17 +74,10 @@ class Credentials:
 
 
 class HostedApplication:
-    """
-    An application behind the gate.
+    """An application behind the gate."""
 
-    Args:
-        application: It.
-        server_leaf: Gives the server certificate in force, DER.
-    """
-
-    def __init__(self, application: Application, *, server_leaf: Callable[[], bytes]) -> None:
+    def __init__(self, application: Application) -> None:
         self._application = application
-        self._server_leaf = server_leaf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand it a request with what we know."""
@@ -95,7 +87,7 @@ class HostedApplication:
             scope["user"] = User(client.name, client.roles)
             scope["auth"] = Credentials(_scopes(client))
             extensions = scope.setdefault("extensions", {})
-            extensions["tls"] = tls_extension(state["peer"], server_leaf=self._server_leaf())
+            extensions["tls"] = tls_extension(state["peer"])
         await self._application(scope, receive, send)
 
 
@@ -136,10 +128,11 @@ def load_application(reference: str) -> Application:
     return cast("Application", loaded)  # the rest of its shape shows when it is called
 
 
-def tls_extension(peer: Peer, *, server_leaf: bytes) -> dict[str, object]:
+def tls_extension(peer: Peer) -> dict[str, object]:
     """Describe a connection as the TLS extension of ASGI does (asgiref, specs/tls, version 0.2)."""
+    server_leaf = peer.server_leaf
     return {
-        "server_cert": _pem(server_leaf),
+        "server_cert": _pem(server_leaf) if server_leaf else None,
         "client_cert_chain": [_pem(each) for each in peer.chain],
         "client_cert_name": _name(peer.leaf) if peer.leaf else None,
         "client_cert_error": ", ".join(peer.verify_errors) or None,

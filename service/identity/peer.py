@@ -33,6 +33,7 @@ class Peer:
     cipher: str
     group: str | None
     _read_chain: Callable[[], tuple[bytes, ...]] = field(default=tuple, repr=False)
+    _read_server_leaf: Callable[[], bytes | None] = field(default=lambda: None, repr=False)
     _already: _Already = field(default_factory=lambda: _Already(), repr=False, compare=False)  # noqa: PLW0108 -- it stands below
 
     @classmethod
@@ -45,6 +46,7 @@ class Peer:
         cipher: str,
         group: str | None,
         read_chain: Callable[[], tuple[bytes, ...]] = tuple,
+        read_server_leaf: Callable[[], bytes | None] = lambda: None,
     ) -> Self:
         """
         Describe a finished handshake.
@@ -56,9 +58,10 @@ class Peer:
             cipher: See there.
             group: See there.
             read_chain: Gives all certificates the peer sent, DER, the leaf first.
+            read_server_leaf: Gives the one it was shown.
         """
         fingerprint = Fingerprint.of_certificate(leaf) if leaf else None
-        return cls(leaf, fingerprint, verify_errors, tls_version, cipher, group, read_chain)
+        return cls(leaf, fingerprint, verify_errors, tls_version, cipher, group, read_chain, read_server_leaf)
 
     @property
     def key(self) -> SubjectPublicKeyInfo | None:
@@ -83,6 +86,11 @@ class Peer:
         if already.chain is None:
             already.chain = self._read_chain() or ((self.leaf,) if self.leaf else ())
         return already.chain
+
+    @property
+    def server_leaf(self) -> bytes | None:
+        """The certificate that the peer was shown in this handshake, DER, whichever is in force by now."""
+        return self._read_server_leaf()
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from service.endpoints.application import find_application, load_application, tl
 from service.endpoints.asgi import Receive, Scope, Send
 from service.errors import ApplicationError
 from service.identity.peer import Peer
-from tests.certificates import Authority, client
+from tests.certificates import client
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_one_that_ends_badly_holds_nobody_up(
 def extension(leaf: bytes | None, cipher: str) -> dict[str, object]:
     """Describe a peer that showed a leaf, or none."""
     peer = Peer.of_handshake(leaf, verify_errors=(), tls_version="TLSv1.2", cipher=cipher, group=None)
-    return tls_extension(peer, server_leaf=Authority().server().der)
+    return tls_extension(peer)
 
 
 def test_a_peer_without_a_certificate_has_an_empty_chain() -> None:
