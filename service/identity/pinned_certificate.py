@@ -27,10 +27,17 @@ from service.identity.verdict import Client, Reason, Refused, Verdict
 
 
 class PinnedCertificate:
-    """Identifies peers by the registry."""
+    """
+    Identifies peers by the registry.
 
-    def __init__(self, registry: ClientRegistry) -> None:
+    Args:
+        registry: Is asked for the certificate, and for its key if that is unknown.
+        budget_seconds: For both lookups together.
+    """
+
+    def __init__(self, registry: ClientRegistry, *, budget_seconds: float = LOOKUP_BUDGET_SECONDS) -> None:
         self._registry = registry
+        self._budget_seconds = budget_seconds
 
     async def identify(self, presented: Presented) -> Verdict:
         """
@@ -64,10 +71,10 @@ class PinnedCertificate:
             # What cannot be read whole could not have been enrolled, and gets in by its key no more than by itself.
             return None
         try:
-            async with asyncio.timeout(LOOKUP_BUDGET_SECONDS - (time.monotonic() - asked)):
+            async with asyncio.timeout(self._budget_seconds - (time.monotonic() - asked)):
                 return await self._registry.find_pin(key.pin)
         except TimeoutError:
-            raise RegistryUnavailableError(f"no answers in {LOOKUP_BUDGET_SECONDS} seconds") from None
+            raise RegistryUnavailableError(f"no answers in {self._budget_seconds} seconds") from None
 
 
 def judge(record: ClientRecord | PinRecord, key: SubjectPublicKeyInfo, *, at: datetime) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import clients
+from scripts import _terminal, clients
 from service.contract import RegistryAttribute
 from stacks import naming
 from tests.certificates import YESTERDAY, Identity, client
@@ -226,6 +227,39 @@ def test_before_a_yes_all_that_goes_is_named(desk: Desk, partner: Identity) -> N
     assert _item(desk, renewed)[RegistryAttribute.STATE]["S"] == "active"
 
 
+class Screen(io.StringIO):
+    """A screen that somebody looks at."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+class Keyboard(io.TextIOWrapper):
+    """A keyboard that somebody sits at."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize(("word", "state"), [("yes", "revoked"), ("no", "active")])
+def test_whoever_sits_there_is_asked(desk: Desk, partner: Identity, word: str, state: str) -> None:
+    _enroll(desk, partner.pem)
+    screen, keyboard = Screen(), Keyboard(io.BytesIO(f"{word}\n".encode()))
+    terminal = _terminal.Terminal(out=io.StringIO(), err=screen, stdin=keyboard, variables={})
+
+    exit_code = _terminal.run(
+        lambda given, at: clients.main(given, at, open_operator=desk.open_operator),
+        ("revoke", "--env", "local", partner.fingerprint),
+        terminal,
+    )
+
+    assert exit_code == (0 if word == "yes" else 3)
+    assert "for good?" in screen.getvalue()
+    assert _item(desk, partner)[RegistryAttribute.STATE]["S"] == state
+
+
 def test_a_key_that_is_safe_is_kept(desk: Desk, partner: Identity) -> None:
     renewed = client(key=partner.key)
     _enroll(desk, partner.pem)
@@ -245,9 +279,7 @@ def _pin_forms(pin: str) -> list[str]:
 @pytest.mark.parametrize("form", range(4))
 def test_a_key_is_pinned_and_shown_however_its_pin_is_written(desk: Desk, partner: Identity, form: int) -> None:
     """Plain, as the table holds it, as curl writes it, and as browsers did."""
-    said = desk.run(
-        clients.main, "enroll", "--env", "local", "--client", "acme", "--pin-key", "-", pasted=partner.pem
-    )
+    said = desk.run(clients.main, "enroll", "--env", "local", "--client", "acme", "--pin-key", "-", pasted=partner.pem)
     assert f"any with key  SPKI SHA-256 {partner.pin}" in said.out
 
     shown = desk.run(clients.main, "show", "--env", "local", "--output", "json", _pin_forms(partner.pin)[form])

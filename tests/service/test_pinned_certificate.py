@@ -186,3 +186,21 @@ def test_a_registry_that_fails_refuses() -> None:
     found = asyncio.run(PinnedCertificate(BrokenRegistry()).identify(presented(PARTNER.der)))
 
     assert found == Refused(Reason.REGISTRY_UNAVAILABLE, "no way there")
+
+
+class SlowRegistry(InMemoryClientRegistry):
+    """A registry that knows no certificate and takes its time for keys."""
+
+    async def find_pin(self, _pin: str) -> PinRecord | None:
+        """Answer never."""
+        await asyncio.Event().wait()
+        return None
+
+
+def test_certificate_and_key_together_have_one_budget() -> None:
+    """Else a slow registry would keep a peer waiting for twice as long as was promised."""
+    slow = PinnedCertificate(SlowRegistry(), budget_seconds=0.05)
+
+    found = asyncio.run(asyncio.wait_for(slow.identify(presented(PARTNER.der)), 1))
+
+    assert found == Refused(Reason.REGISTRY_UNAVAILABLE, "no answers in 0.05 seconds")

@@ -274,6 +274,16 @@ def test_a_key_counts_neither_for_ever_nor_never(caller: Caller, partner: Identi
     assert list_clients(caller, LOCAL) == ()
 
 
+def test_a_pin_over_another_key_is_named_and_not_guessed_at(caller: Caller, partner: Identity) -> None:
+    """Somebody changed the table by hand, or wants a key enrolled under another one's pin."""
+    enroll(caller, LOCAL, "acme", partner.pem, PINNED, at=NOW)
+    forged = _item(caller, partner, key=f"pin#{partner.pin}") | {"fingerprint": {"S": "pin#" + "0" * 64}}
+    caller.client("dynamodb").put_item(TableName=naming.client_registry_table(LOCAL), Item=forged)
+
+    with pytest.raises(RecordUnreadableError, match="pin#0000"):
+        list_clients(caller, LOCAL)
+
+
 def test_a_public_certificate_is_no_worry_once_its_key_is_pinned(caller: Caller) -> None:
     public = Authority().server(purposes=(SERVER_AUTH, CLIENT_AUTH)).pem
 
