@@ -68,6 +68,13 @@ def test_what_passes_keeps_its_order_and_its_bytes(headers: list[tuple[bytes, by
     assert all(field in rest for field in passed)
 
 
+def test_a_token_that_was_for_us_ends_here_in_every_case() -> None:
+    headers = [(name, b"Bearer x") for name in (b"authorization", b"Authorization", b"AUTHORIZATION")]
+
+    assert request_fields(headers, drops_authorization=True) == []
+    assert request_fields(headers, drops_authorization=False) == headers
+
+
 @given(st.text())
 def test_a_name_of_any_characters_is_one_value_and_reads_back(name: str) -> None:
     written = encode(name)

@@ -150,6 +150,7 @@ def test_authorization_is_the_upstreams_where_the_policy_reads_no_tokens(
     assert only(upstream).values(b"authorization") == [b"Bearer its-own"]
 
 
+@pytest.mark.slow  # the small sibling: tests/service/test_forwarded_fields.py
 def test_authorization_ends_here_where_the_policy_reads_tokens(start_service: StartService, partner: Identity) -> None:
     """An upstream that sees a token that was issued for us could use it."""
     policy = {"routes": [{"path": "/", "any_of": ["pinned_certificate", "bearer_token"]}]}

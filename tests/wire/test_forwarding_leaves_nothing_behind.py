@@ -59,7 +59,7 @@ def ask_and_leave(service: Service, partner: Identity, requests: int, seed: int)
             method = luck.choice([head + body, head + body[: len(body) // 2], b"GET /" + head.partition(b"/")[2]])
             opened.send(method)
             if luck.random() < 0.5:
-                opened.tls.settimeout(0.5)
+                opened.tls.settimeout(0.2)
                 opened.tls.recv(1024)
             if luck.random() < 0.5:
                 opened.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

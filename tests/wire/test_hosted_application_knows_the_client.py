@@ -150,6 +150,7 @@ def test_django_finds_the_client_and_its_rights(django: Service, partner: Identi
     assert django.errors() == ""
 
 
+@pytest.mark.slow  # its small siblings are all the others, which find theirs in the working directory
 def test_an_application_beside_the_service_is_found_by_pythonpath(
     aws: Aws, bucket: str, authority: Authority, partner: Identity, tmp_path: Path
 ) -> None:

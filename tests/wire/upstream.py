@@ -153,7 +153,8 @@ class Upstream:
         """Listen no more, and end what is open."""
         self.reset()
         # Closing alone does not wake the one that waits for the next connection.
-        self._listening.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._accepting.join(WAIT_SECONDS)
         self._listening.close()
 
