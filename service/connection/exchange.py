@@ -89,11 +89,11 @@ class Exchange:
         "scope",
     )
 
-    def __init__(self, line: Line, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+    def __init__(self, line: Line, scope: Scope, *, keep_alive: bool, expects_continue: bool, is_whole: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
         self.has_begun = False
-        self.is_whole = False
+        self.is_whole = is_whole
         self._line = line
         self._expects_continue = expects_continue
         self._arrived: asyncio.Event | None = None

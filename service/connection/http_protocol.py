@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -378,7 +379,9 @@ class HttpProtocol:
             self._check_upgrade(has_body=has_body)
         scope = self._scope(version, check_host(hosts, version=version))
         keep_alive = version == "1.1" and self._parser.should_keep_alive()
-        return Exchange(self, scope, keep_alive=keep_alive, expects_continue=expects_continue)
+        return Exchange(
+            self, scope, keep_alive=keep_alive, expects_continue=expects_continue and has_body, is_whole=not has_body
+        )
 
     def _check_framing(self, name: bytes, value: bytes, version: str) -> bool:
         """Refuse a coding we know not (RFC 9112, section 6.1) and a body that is too long; tell if there is one."""
@@ -429,9 +432,16 @@ class HttpProtocol:
     # -- the order of answers -----------------------------------------------------------------
 
     def _start(self, exchange: Exchange) -> None:
+        """Have a request answered; where Python can, at once, so that one that waits for nothing takes no turn."""
         self._current = exchange
         answering = self._answering
-        answering.tasks.add(self._loop.create_task(exchange.run(answering.application, answering.tasks)))
+        running = exchange.run(answering.application, answering.tasks)
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(running, loop=self._loop, eager_start=True)
+        else:
+            task = self._loop.create_task(running)
+        if not task.done():
+            answering.tasks.add(task)
 
     def _wait_in_line(self, exchange: Exchange) -> None:
         if self._queue is None:

@@ -50,7 +50,7 @@ def test_an_answer_that_takes_as_long_again_is_cut_off() -> None:
         with pytest.raises(OSError, match=r"."):  # a reset, or TLS that ends without its own end
             opened.get("/30")
 
-        assert 0.7 < time.monotonic() - began < 3
+        assert 0.7 < time.monotonic() - began < 6
         opened.close()
 
 
