@@ -242,9 +242,12 @@ def _make_base(archive: Path) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     suite = archive.stem.removeprefix("base-")
     unfinished = archive.with_suffix(".part.tar")
-    leave_out = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale")]
+    settings = [f"path-exclude=/usr/share/{each}/*" for each in ("doc", "man", "locale")]
+    # Nobody keeps this tree through a power cut, and waiting for the disk is two thirds of the time.
+    settings += ["force-unsafe-io"]
     include = f"--include={BASE_PACKAGES}"
-    _attempt("mmdebstrap", "--quiet", "--variant=minbase", include, *leave_out, suite, unfinished, what="mmdebstrap")
+    options = [f"--dpkgopt={each}" for each in settings]
+    _attempt("mmdebstrap", "--quiet", "--variant=minbase", include, *options, suite, unfinished, what="mmdebstrap")
     unfinished.rename(archive)
 
 
