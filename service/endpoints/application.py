@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from operator import attrgetter
+from ssl import DER_cert_to_PEM_cert
 from typing import Final, cast
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from service.endpoints.asgi import Application, Receive, Scope, Send
 from service.errors import ApplicationError
@@ -148,8 +148,12 @@ def _scopes(client: Client) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _pem(der: bytes) -> str:
-    """Write a certificate as PEM; kept for the next request of the connection, at most 64 of 100 KiB."""
-    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+    """
+    Write a certificate as PEM; kept for the next request of the connection, at most 64 of 100 KiB.
+
+    It is not parsed: a client sends what issuers it likes, and OpenSSL reads more than our parser.
+    """
+    return DER_cert_to_PEM_cert(der)
 
 
 @lru_cache(maxsize=64)

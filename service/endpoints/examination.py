@@ -6,10 +6,10 @@ import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ssl import DER_cert_to_PEM_cert
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from service.endpoints.problem import detail_of, status_of
 from service.identity.certificate import Certificate
@@ -81,7 +81,7 @@ class Examination:
         return {
             "send": "Save the certificate below as client.pem and send it to your contact here; the key stays yours.",
             "command": f"python scripts/clients.py enroll --env {self.environment} --client NAME client.pem",
-            "certificate": x509.load_der_x509_certificate(certificate.der).public_bytes(Encoding.PEM).decode(),
+            "certificate": DER_cert_to_PEM_cert(certificate.der),
         }
 
 
@@ -142,8 +142,11 @@ _KINDS: Final[Mapping[type[x509.GeneralName], str]] = {
 
 
 def _alternative_names(certificate: Certificate) -> list[str]:
-    """List them as openssl writes them; kinds nobody reads are left out."""
-    extensions = x509.load_der_x509_certificate(certificate.der).extensions
+    """List them as openssl writes them; kinds nobody reads, and what is malformed, are left out."""
+    try:
+        extensions = x509.load_der_x509_certificate(certificate.der).extensions
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return []
     for extension in extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
             named = [f"{_KINDS[type(name)]}:{name.value}" for name in extension.value if type(name) in _KINDS]

@@ -147,6 +147,23 @@ def test_a_peer_without_a_certificate_has_an_empty_chain() -> None:
     assert described["client_cert_error"] is None
 
 
+def test_a_chain_that_only_openssl_reads_is_shown_as_it_came() -> None:
+    """A client chooses what it sends above its leaf; no request of its own may fail for it."""
+    peer = Peer.of_handshake(
+        b"0\x03odd",
+        verify_errors=(),
+        tls_version="TLSv1.3",
+        cipher="C",
+        group=None,
+        read_chain=lambda: (b"0\x03odd", b"0\x05other"),
+    )
+
+    described = tls_extension(peer)
+
+    assert described["client_cert_name"] is None
+    assert described["client_cert_chain"] == [ssl.DER_cert_to_PEM_cert(each) for each in peer.chain]
+
+
 def test_every_suite_we_offer_has_its_number() -> None:
     """Those that the standard library gives the suites of its own OpenSSL."""
     context = ssl.create_default_context()

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from service.endpoints.examination import Examination, in_lines
 from service.identity.peer import Peer
 from service.identity.verdict import Client, Reason, Refused, Verdict
-from tests.certificates import NOW, Identity, client
+from tests.certificates import NOW, Identity, client, new_key
 
 PAGE = Path(__file__).parents[2] / "docs" / "whoami.md"
 
@@ -73,6 +76,27 @@ def test_a_certificate_that_nobody_can_read_still_has_its_fingerprint() -> None:
     assert document["fingerprint"]
     assert document["certificate"] == {"sha256": document["fingerprint"], "objections": ["self_signed"]}
     assert document["enroll"] is None
+
+
+@pytest.mark.parametrize("oid", ["2.5.29.17", "2.5.29.37", "2.5.29.19"], ids=["names", "usages", "constraints"])
+def test_a_certificate_with_a_malformed_extension_is_examined_all_the_same(oid: str) -> None:
+    key = new_key()
+    malformed = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW)
+        .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x82garbage"), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+    document = examine(Refused(Reason.UNKNOWN_CERTIFICATE), malformed.public_bytes(Encoding.DER))
+
+    assert document["fingerprint"] == malformed.fingerprint(hashes.SHA256()).hex()
+    assert in_lines(document)
 
 
 def test_thousands_of_names_do_not_fill_the_page() -> None:
