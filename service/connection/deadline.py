@@ -26,7 +26,8 @@ class Deadline:
 
     def set(self, seconds: float, then: Callable[[], None]) -> None:
         """Call `then` after so many seconds, in place of what was set before."""
-        self._at, self._then = at, _ = self._loop.time() + seconds, then
+        at = self._loop.time() + seconds
+        self._at, self._then = at, then
         if self._handle is not None and at < self._armed_for:
             self._handle.cancel()
             self._handle = None

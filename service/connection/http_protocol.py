@@ -23,7 +23,8 @@ import httptools
 
 from service.connection.deadline import Deadline
 from service.connection.exchange import Exchange, compose_problem
-from service.connection.request_target import check_host, read_target
+from service.connection.request_head import body_too_long, read_head
+from service.connection.request_target import read_target
 from service.endpoints.asgi import Application, Scope
 from service.errors import BadRequestError
 from service.settings import Limits
@@ -31,8 +32,6 @@ from service.settings import Limits
 _log = logging.getLogger(__name__)
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
-_VERSIONS: Final = frozenset({"1.0", "1.1"})
-_READ_BY_US: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
 
 class Wire(Protocol):
@@ -287,7 +286,8 @@ class HttpProtocol:
         if self._is_over or exchange is None:
             return
         if self._body_bytes > self._answering.limits.body_bytes:
-            self._refuse_body()
+            error = body_too_long(self._answering.limits.body_bytes)
+            self.refuse(error.status, error.detail)
         elif not exchange.take_body(body):
             self._pause()
 
@@ -349,10 +349,6 @@ class HttpProtocol:
             self._wire.write(compose_problem(status, detail))
         self._wire.close()
 
-    def _refuse_body(self) -> None:
-        detail = f"The body is longer than {self._answering.limits.body_bytes} bytes."
-        self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-
     # -- a request's head ------------------------------------------------------------------
 
     def _read_head(self) -> Exchange:
@@ -362,39 +358,18 @@ class HttpProtocol:
         Raises:
             BadRequestError: It cannot be taken.
         """
-        version: str = self._parser.get_http_version()
-        if version not in _VERSIONS:
-            raise BadRequestError("Only HTTP/1.1 and HTTP/1.0 are spoken here.", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-        hosts, expects_continue, has_body = [], False, False
-        for name, value in self._headers:
-            if name not in _READ_BY_US:
-                continue
-            if name == b"host":
-                hosts.append(value)
-            elif name == b"expect":
-                expects_continue = value.lower() == b"100-continue" and version == "1.1"
-            else:
-                has_body |= self._check_framing(name, value, version)
-        if self._parser.should_upgrade():
-            self._check_upgrade(has_body=has_body)
-        scope = self._scope(version, check_host(hosts, version=version))
-        keep_alive = version == "1.1" and self._parser.should_keep_alive()
+        parser = self._parser
+        version: str = parser.get_http_version()
+        head = read_head(version, self._headers, max_body_bytes=self._answering.limits.body_bytes)
+        if parser.should_upgrade():
+            self._check_upgrade(has_body=head.has_body)
         return Exchange(
-            self, scope, keep_alive=keep_alive, expects_continue=expects_continue and has_body, is_whole=not has_body
+            self,
+            self._scope(version, head.host),
+            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            expects_continue=head.expects_continue,
+            is_whole=not head.has_body,
         )
-
-    def _check_framing(self, name: bytes, value: bytes, version: str) -> bool:
-        """Refuse a coding we know not (RFC 9112, section 6.1) and a body that is too long; tell if there is one."""
-        if name == b"content-length":
-            if int(value) > self._answering.limits.body_bytes:
-                detail = f"The body is longer than {self._answering.limits.body_bytes} bytes."
-                raise BadRequestError(detail, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            return int(value) > 0
-        if version == "1.0":
-            raise BadRequestError("HTTP/1.0 has no Transfer-Encoding.")
-        if value.lower() != b"chunked":
-            raise BadRequestError("The only transfer coding taken here is chunked.", HTTPStatus.NOT_IMPLEMENTED)
-        return True
 
     def _check_upgrade(self, *, has_body: bool) -> None:
         """No other protocol is spoken here; the parser cannot read on after such a request."""
@@ -539,45 +514,3 @@ class HttpProtocol:
         if self._writable is not None:
             self._writable.set()
             self._writable = None
-
-
-class PlainConnection(asyncio.Protocol):
-    """HTTP without TLS, for the health checks of the load balancer."""
-
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self._deadline = Deadline(asyncio.get_running_loop())
-        self._http = HttpProtocol(
-            self._answering,
-            transport,  # type: ignore[arg-type]  # a TCP server hands out no others
-            sides=Sides(tuple(peer[:2]), tuple(own[:2]), {}),
-            deadline=self._deadline,
-            report=lambda _why: None,
-        )
-        self._http.begin()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on."""
-        self._http.data_received(data)
-
-    def eof_received(self) -> bool:
-        """Let an answer under way be finished."""
-        self._http.peer_ended()
-        return True
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """Pass on."""
-        self._http.connection_lost()
-        self._deadline.close()
-
-    def pause_writing(self) -> None:
-        """Pass on."""
-        self._http.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass on."""
-        self._http.resume_writing()

@@ -20,9 +20,10 @@ from typing import Any, Final
 import uvloop
 
 from service.audit import AuditLog, Event
-from service.connection.http_protocol import Answering, PlainConnection
+from service.connection.http_protocol import Answering
 from service.connection.lifespan import Lifespan
 from service.connection.limits import Admissions
+from service.connection.plain_connection import PlainConnection
 from service.connection.roster import Roster
 from service.connection.session import Doorway, Hall, Session
 from service.contract import Metric
