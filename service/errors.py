@@ -215,6 +215,21 @@ class RegistryUnavailableError(ServiceError):
         self.cause, self.is_outage = cause, is_outage
         super().__init__(f"the client registry is unavailable: {cause}")
 
+    def copy(self) -> RegistryUnavailableError:
+        """Make another one, without a traceback: the same answer is for many."""
+        return RegistryUnavailableError(self.cause, is_outage=self.is_outage)
+
+
+class RegistryOverloadedError(RegistryUnavailableError):
+    """Too much is asked of the registry at once, by whomever: this says nothing of the registry itself."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause, is_outage=False)
+
+    def copy(self) -> RegistryOverloadedError:
+        """Make another one."""
+        return RegistryOverloadedError(self.cause)
+
 
 class ProxyHeaderError(ServiceError):
     """A connection did not open the way the PROXY protocol setting demands."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +26,7 @@ from botocore.parsers import ResponseParserError
 
 from service.aws import DYNAMODB, ClientMaker
 from service.contract import PIN_KEY_PREFIX, TOKEN_KEY_PREFIX, ClientState, RegistryAttribute
-from service.errors import FingerprintError, RegistryUnavailableError
+from service.errors import FingerprintError, RegistryOverloadedError, RegistryUnavailableError
 from service.identity.certificate import Fingerprint
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
 LOOKUP_THREADS: Final = 16
 """Lookups on the wire at once, for each worker; at 5 ms each that is 3,000 a second, more than one core serves."""
 
-MAX_PENDING_LOOKUPS: Final = 64
-"""Those plus the ones that wait for a thread. More are refused at once: a queue would only make every answer late."""
+MAX_PENDING_LOOKUPS: Final = 512
+"""Those plus the ones that wait for a thread; at 1 ms of CPU each the last has its answer well within its budget. More
+are refused at once: a longer queue would only make every answer late."""
 
 LOOKUP_BUDGET_SECONDS: Final = 1.5
 """For one lookup with its waiting; a peer has its 503 within two seconds even when the registry hangs."""
@@ -206,6 +209,7 @@ class DynamoDbClientRegistry:
         self._budget_seconds = budget_seconds
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="client-registry")
         self._pending = 0
+        self._lock = threading.Lock()
 
     async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
         """
@@ -233,17 +237,20 @@ class DynamoDbClientRegistry:
 
     async def _read(self, key: str) -> Item | None:
         if self._pending >= MAX_PENDING_LOOKUPS:
-            raise RegistryUnavailableError(f"{self._pending} lookups are waiting already")
-        self._pending += 1
-        lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._get_item, key)
-        lookup.add_done_callback(self._on_done)
+            raise RegistryOverloadedError(f"{self._pending} lookups are waiting already")
+        lookup = _Lookup(key)
+        with self._lock:
+            self._pending += 1
+        future = self._threads.submit(self._get_item, lookup)
+        future.add_done_callback(self._on_done)
         try:
-            # Shielded: a thread that hangs cannot be ended, and must stay counted until it is.
-            item = await asyncio.wait_for(asyncio.shield(lookup), self._budget_seconds)
+            # A lookup that still waits for a thread is given up with this; one that has its thread cannot be ended,
+            # and stays counted until it ends by itself.
+            item = await asyncio.wait_for(asyncio.wrap_future(future), self._budget_seconds)
             if item is not None and item[RegistryAttribute.FINGERPRINT]["S"] != key:
                 raise RegistryUnavailableError("the record is of something else than was asked for", is_outage=False)
         except TimeoutError:
-            raise RegistryUnavailableError(f"no answer in {self._budget_seconds} seconds") from None
+            raise self._late(lookup) from None
         except ClientError as error:
             raise _refused(error) from error
         except BotoCoreError as error:
@@ -252,18 +259,33 @@ class DynamoDbClientRegistry:
             raise RegistryUnavailableError(f"no answer of DynamoDB: {type(error).__name__}", is_outage=False) from error
         return item
 
-    def _on_done(self, lookup: asyncio.Future[Item | None]) -> None:
-        self._pending -= 1
-        if not lookup.cancelled():
-            lookup.exception()  # Seen here, for the case that nobody waits any more.
+    def _late(self, lookup: _Lookup) -> RegistryUnavailableError:
+        """Tell a registry that does not answer from a lookup that was hardly sent: a crowd must not look like that."""
+        said = f"no answer in {self._budget_seconds} seconds"
+        if lookup.sent_at is None or time.monotonic() - lookup.sent_at < self._budget_seconds / 2:
+            return RegistryOverloadedError(said)
+        return RegistryUnavailableError(said)
 
-    def _get_item(self, key: str) -> Item | None:
+    def _on_done(self, _future: Future[Item | None]) -> None:
+        with self._lock:  # Called by whichever thread ended it.
+            self._pending -= 1
+
+    def _get_item(self, lookup: _Lookup) -> Item | None:
+        lookup.sent_at = time.monotonic()
         answer = self._client.get_item(
             TableName=self._table,
-            Key={RegistryAttribute.FINGERPRINT: {"S": key}},
+            Key={RegistryAttribute.FINGERPRINT: {"S": lookup.key}},
             ConsistentRead=True,
         )
         return answer.get("Item")
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """One item asked for; `sent_at` is set by the thread that asks."""
+
+    key: str
+    sent_at: float | None = None
 
 
 def _demand_whole_answer(

@@ -16,7 +16,8 @@ request has a read of its own, and none is shared.
 - An answer past its age is used only as far as `stale_seconds` says, and only
   while the registry cannot be reached; the record then says so in `cause`.
   "Not enrolled" is never used past its age, and nothing is when the registry
-  answers that we may not ask, or with a record that cannot be read.
+  answers that we may not ask, or with a record that cannot be read. Nor when
+  it is only we who ask too much: whoever was revoked could see to that.
 
 Bound, for certificates, keys and tokens each: 1.5 KiB for an enrolled one as
 they commonly are, `MAX_RECORD_BYTES` and 2 KiB for the largest that is read,
@@ -34,7 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from service.contract import Metric
-from service.errors import RegistryUnavailableError
+from service.errors import RegistryOverloadedError, RegistryUnavailableError
 from service.identity.certificate import Fingerprint
 from service.identity.client_registry import ClientRecord, ClientRegistry, PinRecord, TokenRecord
 from service.metrics import Measures
@@ -48,6 +49,15 @@ Tokens looked up at once, half as many as there are threads for lookups.
 
 A made-up token costs a peer a few bytes on an open connection, where a made-up
 certificate costs it a handshake: tokens must not take the place of certificates.
+"""
+
+CERTIFICATE_LOOKUPS: Final = 256
+KEY_LOOKUPS: Final = 128
+"""
+Certificates and keys looked up at once that are not known to be enrolled.
+
+Together with the tokens they leave a fifth of `MAX_PENDING_LOOKUPS` to those
+that are: a crowd of strangers keeps out no client that was here before.
 """
 
 _UNKNOWN_SHARE: Final = 4
@@ -92,8 +102,8 @@ class RegistryCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         facts = _Facts(retention, metrics, clock)
-        self._certificates = _Shelf(lambda digits: registry.find(Fingerprint(digits)), facts)
-        self._keys = _Shelf(registry.find_pin, facts)
+        self._certificates = _Shelf(lambda digits: registry.find(Fingerprint(digits)), facts, most=CERTIFICATE_LOOKUPS)
+        self._keys = _Shelf(registry.find_pin, facts, most=KEY_LOOKUPS)
         self._tokens = _Shelf(registry.find_token, facts, most=TOKEN_LOOKUPS)
 
     async def find(self, fingerprint: Fingerprint) -> ClientRecord | None:
@@ -142,12 +152,10 @@ class _Shelf(Generic[_Record]):
     is the one to give up: what is asked for often was read lately.
 
     Args:
-        most: Reads under way at once; what comes beyond is refused. None leaves it to the registry.
+        most: Reads under way at once. Beyond it only what is known to be enrolled is read; the rest is refused.
     """
 
-    def __init__(
-        self, read: Callable[[str], Awaitable[_Record | None]], facts: _Facts, *, most: int | None = None
-    ) -> None:
+    def __init__(self, read: Callable[[str], Awaitable[_Record | None]], facts: _Facts, *, most: int) -> None:
         self._most = most
         self._read: Callable[[str], Awaitable[_Record | None]] = read
         self._metrics, self._clock = facts.metrics, facts.clock
@@ -187,15 +195,16 @@ class _Shelf(Generic[_Record]):
             return stale
         flight = self._flights.get(key)
         if flight is None or now - flight.began >= self._seconds:
-            if self._most is not None and len(self._tasks) >= self._most:
-                raise RegistryUnavailableError(f"{len(self._tasks)} tokens are being looked up", is_outage=False)
+            if len(self._tasks) >= self._most and key not in self._known:
+                raise RegistryOverloadedError(f"{len(self._tasks)} of this kind are being looked up")
             flight = self._take_off(key, now)
         landed = await asyncio.shield(flight.task)
         if not isinstance(landed, RegistryUnavailableError):
             return landed
-        if landed.is_outage and (stale := self._stale(key, landed.cause, now)):
+        is_refusal = not (landed.is_outage or isinstance(landed, RegistryOverloadedError))
+        if not is_refusal and self._outage is not None and (stale := self._stale(key, self._outage, now)):
             return stale
-        raise RegistryUnavailableError(landed.cause, is_outage=landed.is_outage)
+        raise landed.copy()
 
     def _stale(self, key: str, outage: str, now: float) -> _Record | None:
         answer = self._known.get(key)
@@ -216,8 +225,9 @@ class _Shelf(Generic[_Record]):
             record = await self._read(key)
         except RegistryUnavailableError as error:
             self._metrics.count(Metric.REGISTRY_ERRORS)
-            self._outage = error.cause if error.is_outage else None
-            return RegistryUnavailableError(error.cause, is_outage=error.is_outage)
+            if not isinstance(error, RegistryOverloadedError):
+                self._outage = error.cause if error.is_outage else None
+            return error.copy()
         self._outage = None
         self._keep(key, record, began)
         return record

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ import pytest
 from botocore.config import Config
 
 from service.contract import ClientState, Metric, RegistryAttribute
-from service.errors import RegistryUnavailableError
+from service.errors import RegistryOverloadedError, RegistryUnavailableError
 from service.identity.certificate import Fingerprint
 from service.identity.client_registry import (
     LOOKUP_THREADS,
@@ -392,6 +393,31 @@ def test_the_count_goes_down_again(hung: DynamoDbClientRegistry) -> None:
         return str(said)
 
     assert "no answer in" in asyncio.run(crowd_then_one())
+
+
+def test_who_waited_in_vain_for_a_thread_makes_nobody_wait_later(hung: DynamoDbClientRegistry) -> None:
+    """After a hang the queue of those who gave up is gone, and does not hang in its turn."""
+
+    async def two_crowds() -> list[str]:
+        first = (hung.find(RECORD.fingerprint) for _ in range(MAX_PENDING_LOOKUPS))
+        await asyncio.gather(*first, return_exceptions=True)
+        second = (hung.find(RECORD.fingerprint) for _ in range(MAX_PENDING_LOOKUPS - LOOKUP_THREADS))
+        return [str(each) for each in await asyncio.gather(*second, return_exceptions=True)]
+
+    assert all("no answer in" in each for each in asyncio.run(two_crowds()))
+
+
+def test_a_crowd_is_told_from_an_outage(hung: DynamoDbClientRegistry) -> None:
+    """An attack: strangers fill the queue, so that a revoked one's lookup fails and an older answer decides."""
+
+    async def crowd() -> list[object]:
+        lookups = (hung.find(RECORD.fingerprint) for _ in range(MAX_PENDING_LOOKUPS + 1))
+        return list(await asyncio.gather(*lookups, return_exceptions=True))
+
+    kinds = Counter(type(each) for each in asyncio.run(crowd()))
+
+    assert 1 <= kinds[RegistryUnavailableError] <= LOOKUP_THREADS
+    assert kinds[RegistryOverloadedError] == MAX_PENDING_LOOKUPS + 1 - kinds[RegistryUnavailableError]
 
 
 def test_as_deployed_it_asks_nothing_before_the_first_lookup(session: boto3.Session) -> None:

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.contract import ClientState, Metric
-from service.errors import RegistryUnavailableError
+from service.errors import RegistryOverloadedError, RegistryUnavailableError
 from service.identity.certificate import Fingerprint
 from service.identity.client_registry import (
     ClientRecord,
@@ -23,7 +23,13 @@ from service.identity.client_registry import (
     PinRecord,
     TokenRecord,
 )
-from service.identity.registry_cache import TOKEN_LOOKUPS, UNKNOWN_SECONDS, RegistryCache, Retention
+from service.identity.registry_cache import (
+    CERTIFICATE_LOOKUPS,
+    TOKEN_LOOKUPS,
+    UNKNOWN_SECONDS,
+    RegistryCache,
+    Retention,
+)
 
 RECORD = ClientRecord(
     fingerprint=Fingerprint("ab" * 32),
@@ -573,6 +579,55 @@ def test_who_was_not_enrolled_is_not_let_in_by_an_outage_nor_kept_out_by_an_old_
     run(test())
 
 
+def test_an_overload_of_our_own_is_no_outage() -> None:
+    """An attack: a revoked one has strangers ask so much that its lookup fails, to be let in by an older answer."""
+
+    async def test() -> None:
+        stage = Stage(revocation=5, stale=60)
+        await stage.state()
+        stage.registry.says = RegistryOverloadedError("512 lookups are waiting already")
+
+        stage.clock.now += 5
+
+        assert await stage.state() == "unavailable: 512 lookups are waiting already"
+
+    run(test())
+
+
+def test_an_overload_during_an_outage_ends_nothing() -> None:
+    async def test() -> None:
+        stage = Stage(revocation=5, stale=60)
+        await stage.state()
+        for says in (OUTAGE, RegistryOverloadedError("512 lookups are waiting already"), OUTAGE):
+            stage.registry.says = says
+            stage.clock.now += 5
+            assert await stage.state() == "active"
+            await asyncio.sleep(0.01)
+
+    run(test())
+
+
+def test_a_crowd_of_strangers_keeps_out_no_client_that_was_here_before() -> None:
+    async def test() -> None:
+        stage = Stage(revocation=5)
+        await stage.state()
+        stage.clock.now += 5
+        stage.registry.holds.clear()
+        crowd = [asyncio.create_task(stage.state(fingerprint(number))) for number in range(CERTIFICATE_LOOKUPS)]
+        await asyncio.sleep(0.01)
+
+        stranger = await stage.state(fingerprint(CERTIFICATE_LOOKUPS))
+        known = asyncio.create_task(stage.state())
+        await asyncio.sleep(0.01)
+        stage.registry.holds.set()
+
+        assert stranger == f"unavailable: {CERTIFICATE_LOOKUPS} of this kind are being looked up"
+        assert await known == "active"
+        await asyncio.gather(*crowd)
+
+    run(test())
+
+
 def test_during_an_outage_nobody_waits_who_need_not() -> None:
     async def test() -> None:
         stage = Stage(revocation=5, stale=60)
@@ -672,7 +727,7 @@ def test_made_up_tokens_do_not_take_the_place_of_certificates() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-        with pytest.raises(RegistryUnavailableError, match="8 tokens are being looked up"):
+        with pytest.raises(RegistryUnavailableError, match="8 of this kind are being looked up"):
             await cache.find_token("f" * 64)
         found = await cache.find(RECORD.fingerprint)
 
