@@ -14,7 +14,7 @@ import socket
 import ssl
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -100,13 +100,13 @@ def measure(rounds: int, progress: Progress) -> Iterator[Figure]:
     with pinned(load_core()):
         with open_stage() as stage:
             progress(f"boot, {rounds} rounds")
-            yield from _measure_boot(stage, rounds)
+            yield from measure_boot(stage, rounds)
             progress(f"handshakes and requests, {rounds} rounds")
-            yield from _measure_requests(stage, rounds)
+            yield from measure_requests(stage, rounds)
             progress(f"memory of {IDLE_CONNECTIONS} idle connections, {rounds} rounds")
-            yield from _measure_memory(stage, rounds)
+            yield from measure_memory(stage, rounds)
         progress(f"a registry of {_MANY} clients, {rounds} rounds")
-        yield from _measure_registry(rounds)
+        yield from measure_registry(rounds)
 
 
 _NAMES: Final = {
@@ -124,7 +124,8 @@ _NAMES: Final = {
 # -- boot ------------------------------------------------------------------------
 
 
-def _measure_boot(stage: Stage, rounds: int) -> Iterator[Figure]:
+def measure_boot(stage: Stage, rounds: int) -> Iterator[Figure]:
+    """Start the service anew each round, with a client that waits already."""
     handshakes, answers, spent = [], [], []
     context = ssl.create_default_context(cafile=str(stage.directory / "authority.crt"))
     context.load_cert_chain(stage.directory / f"{P256}.crt", stage.directory / f"{P256}.key")
@@ -153,20 +154,21 @@ def _first_connection(server: Server, context: ssl.SSLContext, host_name: str) -
 # -- handshakes and requests ---------------------------------------------------------
 
 
-def _measure_requests(stage: Stage, rounds: int) -> Iterator[Figure]:
+def measure_requests(stage: Stage, rounds: int, works: Sequence[Work] = WORKS) -> Iterator[Figure]:
+    """Let all servers do all work in each round."""
     costs: dict[tuple[str, str], list[float]] = {}
     delays: list[float] = []
     with contextlib.ExitStack() as running:
         servers, absent = _start_all(stage, running)
         for number in range(rounds + 1):
-            for work in WORKS:
+            for work in works:
                 for server in servers:
                     cost, seen = _cost(stage, server, work)
                     if number == 0:
                         continue  # to warm up: Node compiles what it has seen often
                     costs.setdefault((work.name, server.name), []).append(cost)
                     delays += seen if server.name == OURS else ()
-    yield from _compare(costs, absent)
+    yield from _compare([work.name for work in works], costs, absent)
     yield Figure("line_delay_ms", max(delays) * 1e3, "ms")
 
 
@@ -205,14 +207,16 @@ def _cost(stage: Stage, server: Server, work: Work) -> tuple[float, list[float]]
     return spent / done["answered"], done["delays"]
 
 
-def _compare(costs: Mapping[tuple[str, str], Rounds], absent: Mapping[str, Absent]) -> Iterator[Figure]:
+def _compare(
+    works: Sequence[str], costs: Mapping[tuple[str, str], Rounds], absent: Mapping[str, Absent]
+) -> Iterator[Figure]:
     def of(work: str, server: str) -> Rounds | Absent:
         return absent[server] if server in absent else costs[work, server]
 
-    for work in (each.name for each in WORKS):
+    for work in works:
         for peer in (NODE, NGINX):
             yield ratio(f"{work}_vs_{peer}", costs[work, OURS], of(work, peer))
-    for work in (each.name for each in WORKS):
+    for work in works:
         for server in (OURS, NODE, NGINX):
             spent = of(work, server)
             scaled = spent if isinstance(spent, Absent) else [each * 1e6 for each in spent]
@@ -222,34 +226,35 @@ def _compare(costs: Mapping[tuple[str, str], Rounds], absent: Mapping[str, Absen
 # -- memory ---------------------------------------------------------------------------
 
 
-def _measure_memory(stage: Stage, rounds: int) -> Iterator[Figure]:
+def measure_memory(stage: Stage, rounds: int, connections: int = IDLE_CONNECTIONS) -> Iterator[Figure]:
+    """Start each server anew each round, and have it hold idle connections."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     node: str | Absent = find_node()
-    if soft < IDLE_CONNECTIONS + _SPARE_FILES:
-        reason = f"a process may open {soft} files here, {IDLE_CONNECTIONS + _SPARE_FILES} are needed: ulimit -Hn"
+    if soft < connections + _SPARE_FILES:
+        reason = f"a process may open {soft} files here, {connections + _SPARE_FILES} are needed: ulimit -Hn"
         yield Figure("idle_memory_vs_node", None, "ratio", reason=reason)
         return
     ours, theirs = [], []
     for _ in range(rounds):
         with serve_ours(stage) as server:
-            ours.append(_idle_kib(stage, server))
+            ours.append(_idle_kib(stage, server, connections))
         if not isinstance(node, Absent):
             with serve_node(stage, node) as server:
-                theirs.append(_idle_kib(stage, server))
+                theirs.append(_idle_kib(stage, server, connections))
     compared = node if isinstance(node, Absent) else theirs
     yield ratio("idle_memory_vs_node", ours, compared)
     yield median("idle_memory_ours_kib", ours, "KiB")
     yield median("idle_memory_node_kib", compared, "KiB")
 
 
-def _idle_kib(stage: Stage, server: Server) -> float:
+def _idle_kib(stage: Stage, server: Server, connections: int) -> float:
     """Give the memory of one connection that has been used and is silent."""
     job = Job(
         Mode.NEW, server.address, stage.host_name, str(stage.directory), (P256,), server.has_proxy_header, seconds=0.5
     )
     load(job)  # what a server takes once, for its first connections
     before = server.memory_kib()
-    held = replace(job, mode=Mode.HOLD, connections=IDLE_CONNECTIONS)
+    held = replace(job, mode=Mode.HOLD, connections=connections)
     with dialog("scripts._benchmark_load", held.render()) as holding:
         count = int(holding.read()["answered"])
         time.sleep(_SETTLE_SECONDS)
@@ -259,18 +264,20 @@ def _idle_kib(stage: Stage, server: Server) -> float:
 # -- the registry -----------------------------------------------------------------------
 
 
-def _measure_registry(rounds: int) -> Iterator[Figure]:
-    costs: dict[int, list[float]] = {_FEW: [], _MANY: []}
-    misses: dict[int, list[float]] = {_FEW: [], _MANY: []}
+def measure_registry(rounds: int, sizes: tuple[int, int] = (_FEW, _MANY)) -> Iterator[Figure]:
+    """Let clients of a small and of a large registry ask in turn."""
+    few, many = sizes
+    costs: dict[int, list[float]] = {few: [], many: []}
+    misses: dict[int, list[float]] = {few: [], many: []}
     with contextlib.ExitStack() as running:
-        houses = {size: running.enter_context(_registry(size)) for size in (_FEW, _MANY)}
+        houses = {size: running.enter_context(_registry(size)) for size in sizes}
         for _ in range(rounds):
             for size, house in houses.items():
                 cost, missed = house.draw()
                 costs[size].append(cost)
                 misses[size].append(missed)
-    yield ratio("registry_1m_vs_1k", costs[_MANY], costs[_FEW])
-    for size, name in ((_FEW, "1k"), (_MANY, "1m")):
+    yield ratio("registry_1m_vs_1k", costs[many], costs[few])
+    for size, name in ((few, "1k"), (many, "1m")):
         yield median(f"registry_{name}_us", [each * 1e6 for each in costs[size]], "us")
         yield median(f"registry_{name}_miss_share", misses[size], "ratio")
         # Of evenly drawn clients a cache of N entries knows N of all, so its hits tell how many it holds.
