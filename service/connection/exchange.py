@@ -28,6 +28,9 @@ MAX_KEPT_BODY_BYTES: Final = 64 * 1024
 
 _STATUS_LINES: Final = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
+_FINAL: Final = 200
+_WITHOUT_BODY: Final = frozenset({204, 304})
+"""Plain numbers: members of an enumeration are hashed and compared in Python, for every answer."""
 _DECIDED_HERE: Final = frozenset({b"connection", b"transfer-encoding", b"content-length", b"date"})
 
 _NAME_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -254,8 +257,7 @@ class Exchange:
 
     def _decide_framing(self, status: int, whole: int | None) -> bytes:
         """Choose how the end of the body is told (RFC 9112, section 6.3); give the field line that tells it."""
-        has_no_body = status < HTTPStatus.OK or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-        self._is_empty = has_no_body or self.scope["method"] == "HEAD"
+        self._is_empty = status in _WITHOUT_BODY or status < _FINAL or self.scope["method"] == "HEAD"
         if self._is_empty:
             self._left = None
             return b""
