@@ -12,6 +12,10 @@ from tests.certificates import HOST_NAME, client
 from tests.wire.stage import PROXY, Aws, Service, ask, client_context, connection, read_to_end
 
 V2 = b"\r\n\r\n\x00\r\nQUIT\n"
+NO_HEADER = (
+    "the connection began with a TLS ClientHello: the load balancer sends no header; "
+    "bind a ProxyProtocol policy to its instance port"
+)
 ENDED_IN_THE_HANDSHAKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """How Python says it; before 3.11.4 it takes every end for an orderly one."""
 
@@ -35,8 +39,7 @@ def test_without_the_header_the_connection_ends_before_tls(service: Service) -> 
     with pytest.raises(ENDED_IN_THE_HANDSHAKE):
         ask(service, client(), proxy=b"")
 
-    line = service.event("proxy_header_refused")
-    assert "bind a ProxyProtocol policy" in line["reason"]
+    service.event("proxy_header_refused", reason=NO_HEADER)
 
 
 def test_a_header_that_is_forbidden_ends_the_connection(direct_service: Service) -> None:
@@ -44,7 +47,7 @@ def test_a_header_that_is_forbidden_ends_the_connection(direct_service: Service)
     with pytest.raises(ENDED_IN_THE_HANDSHAKE):
         ask(direct_service, client(), proxy=PROXY)
 
-    assert "forbids" in direct_service.event("proxy_header_refused")["reason"]
+    direct_service.event("proxy_header_refused", reason="a header found where the setting forbids it")
 
 
 def test_a_connection_that_ends_within_the_header_leaves_a_line(service: Service) -> None:
