@@ -250,9 +250,9 @@ def measure_memory(stage: Stage, rounds: int, connections: int = IDLE_CONNECTION
 def _idle_kib(stage: Stage, server: Server, connections: int) -> float:
     """Give the memory of one connection that has been used and is silent."""
     job = Job(
-        Mode.NEW, server.address, stage.host_name, str(stage.directory), (P256,), server.has_proxy_header, seconds=0.5
+        Mode.NEW, server.address, stage.host_name, str(stage.directory), (P256,), server.has_proxy_header, seconds=0.001
     )
-    load(job)  # what a server takes once, for its first connections
+    load(job)  # what a server takes once, with its first connections
     before = server.memory_kib()
     held = replace(job, mode=Mode.HOLD, connections=connections)
     with dialog("scripts._benchmark_load", held.render()) as holding:
