@@ -53,7 +53,7 @@ class Guard:
         """Say who asks, and whether that one may ask for this path; `target` is how it was written, if it was."""
         route = self.policy.route_of(path, target)
         if route is None:
-            return Refused(Reason.NOT_PERMITTED)
+            return Refused(Reason.NOT_PERMITTED, "no route covers the path, or it can be read as another route's")
         return await decide(route, lambda strategy: self.authenticators[strategy].identify(presented))
 
 

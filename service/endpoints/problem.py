@@ -18,23 +18,51 @@ TYPE_PREFIX: Final = "urn:mtls-ingress:reason:"
 
 _DETAILS: Final[Mapping[Reason, str]] = {
     Reason.NO_CERTIFICATE: "No client certificate was shown in the TLS handshake. Configure your client to send one.",
-    Reason.UNKNOWN_CERTIFICATE: "This certificate is not enrolled. Send it to your contact here to have it enrolled.",
-    Reason.KEY_MISMATCH: "The certificate's public key is not the one enrolled under its fingerprint.",
-    Reason.PENDING: "This certificate is enrolled but not active yet.",
-    Reason.NOT_YET_VALID: "The enrollment of this certificate has not begun.",
+    Reason.UNKNOWN_CERTIFICATE: (
+        "This certificate is not enrolled. Send it to your contact here to have it enrolled, or if you are enrolled, "
+        "configure your client to show that one: compare the fingerprint."
+    ),
+    Reason.KEY_MISMATCH: (
+        "The certificate's public key is not the one enrolled under its fingerprint. "
+        "Ask your contact here, with the request_id: the record is wrong, not your client."
+    ),
+    Reason.PENDING: (
+        "This certificate is enrolled but not active yet. "
+        "Ask your contact here, with the request_id, when it will be, and try again then."
+    ),
+    Reason.NOT_YET_VALID: (
+        "The enrollment of this certificate has not begun. "
+        "Wait for its first day; ask your contact here, with the request_id, which it is."
+    ),
     Reason.EXPIRED: "The enrollment of this certificate has ended. Send your current certificate to be enrolled.",
-    Reason.REVOKED: "The enrollment of this certificate was revoked.",
+    Reason.REVOKED: (
+        "The enrollment of this certificate was revoked. Ask your contact here why, with the request_id; "
+        "it does not come back: a new key and certificate can be enrolled."
+    ),
     Reason.WEAK_KEY: "This certificate's key is too weak. Send one with RSA of 2048 bits or more, or ECDSA on P-256.",
-    Reason.CHAIN_UNTRUSTED: "This certificate was not issued by an authority that is trusted here.",
-    Reason.TOKEN_MISSING: "A bearer token is demanded here and none was sent.",
-    Reason.TOKEN_INVALID: "The bearer token was not accepted: its signature, dates, issuer or audience are wrong.",
-    Reason.TOKEN_NOT_BOUND: "The bearer token was not issued for the certificate of this connection.",
-    Reason.SIGNATURE_MISSING: "A signed message is demanded here and it has no signature.",
-    Reason.SIGNATURE_INVALID: "The message's signature does not hold.",
-    Reason.ASSERTION_MISSING: "A SAML assertion is demanded here and none was sent.",
-    Reason.ASSERTION_INVALID: "The SAML assertion was not accepted.",
-    Reason.NOT_PERMITTED: "You are known, but this is not permitted to you. Your contact here can grant it.",
-    Reason.RATE_LIMITED: "Too many questions from your address. Wait, then ask again.",
+    Reason.CHAIN_UNTRUSTED: (
+        "This certificate was not issued by an authority that is trusted here. Ask your contact here which ones are."
+    ),
+    Reason.TOKEN_MISSING: (
+        "A bearer token is demanded here and none was sent. Send it in one header field, `Authorization: Bearer TOKEN`."
+    ),
+    Reason.TOKEN_INVALID: (
+        "The bearer token was not accepted: its signature, dates, issuer or audience are wrong, or it was revoked. "
+        "Get a fresh one; if that is refused too, ask your contact here, with the request_id, which of these it is."
+    ),
+    Reason.TOKEN_NOT_BOUND: (
+        "The bearer token was not issued for the certificate of this connection. "
+        "Get one with this very certificate (RFC 8705), or connect with the one it was issued for."
+    ),
+    Reason.SIGNATURE_MISSING: "A signed message is demanded here and it has no signature. Sign it.",
+    Reason.SIGNATURE_INVALID: "The message's signature does not hold. Check key and canonical form, then sign it anew.",
+    Reason.ASSERTION_MISSING: "A SAML assertion is demanded here and none was sent. Send one.",
+    Reason.ASSERTION_INVALID: "The SAML assertion was not accepted. Get a fresh one for this audience.",
+    Reason.NOT_PERMITTED: (
+        "This path is not open to you: it is none of ours as it is written, or takes a role that you do not have. "
+        "Check the path, then ask your contact here, with the request_id."
+    ),
+    Reason.RATE_LIMITED: "Too many questions from your address. Wait as Retry-After says, then ask again.",
     Reason.REGISTRY_UNAVAILABLE: "We cannot check certificates or tokens now; this is our fault. Try again shortly.",
 }
 

@@ -173,7 +173,7 @@ async def decide(route: Route, ask: Callable[[Strategy], Awaitable[Verdict]]) ->
     if route.only is not None:
         return await ask(route.only)
     verdicts: dict[Strategy, Verdict] = {}
-    nearest, distance = Refused(Reason.NOT_PERMITTED), (3, 0)
+    nearest, distance = Refused(Reason.NOT_PERMITTED, f"the route {route.path} is closed to everybody"), (3, 0)
     for alternative in route.alternatives:
         joined, passed = await _decide_one(alternative, verdicts, ask)
         if isinstance(joined, Client):

@@ -21,7 +21,7 @@ from service.endpoints.welcome import welcome
 from service.endpoints.whoami import Doctor
 from service.errors import UpstreamError
 from service.identity.peer import Peer
-from service.identity.policy import DEFAULT_POLICY, Strategy
+from service.identity.policy import DEFAULT_POLICY, Strategy, read_policy
 from service.identity.presented import Presented
 from service.identity.verdict import Client, Reason, Refused, Verdict
 from service.metrics import Metrics
@@ -98,6 +98,18 @@ def gate(verdict: Verdict, lines: Lines, application: Application = welcome, *, 
     metrics = metrics or Metrics(audit)
     doctor = Doctor(environment="test", per_minute=60, clock=lambda: 0.0)
     return Gate(application, guard=guard, doctor=doctor, audit=audit, metrics=metrics, clock=lambda: NOW)
+
+
+def test_a_path_without_a_route_is_refused_and_the_line_says_so() -> None:
+    """The operator who is rung up sees that it is the path and not the client."""
+    policy = read_policy([{"path": "/records", "all_of": ["pinned_certificate"]}])
+    guard = Guard(policy, {Strategy.PINNED_CERTIFICATE: Says(ACME)})
+
+    refused = asyncio.run(guard.judge(None, "/elsewhere"))  # type: ignore[arg-type]  # nobody looks at what it shows
+
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.NOT_PERMITTED
+    assert "no route covers the path" in str(refused.cause)
 
 
 def test_a_client_reaches_the_application_with_its_identity() -> None:

@@ -168,7 +168,9 @@ def test_a_path_without_a_route_is_refused() -> None:
 
 def test_what_is_empty_refuses() -> None:
     for requirement in (AllOf(()), AnyOf(()), AllOf((PIN, AnyOf(()))), AnyOf((AllOf(()),))):
-        assert decided(requirement, {PIN: ACME, TOKEN: ACME}) == Refused(Reason.NOT_PERMITTED)
+        assert decided(requirement, {PIN: ACME, TOKEN: ACME}) == Refused(
+            Reason.NOT_PERMITTED, "the route / is closed to everybody"
+        )
 
 
 def test_all_of_joins_what_its_members_say() -> None:
