@@ -150,7 +150,7 @@ class HttpProtocol:
         self._deadline = deadline
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)  # Any: it ships no types
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._incoming: Exchange | None = None
@@ -210,6 +210,8 @@ class HttpProtocol:
     def connection_lost(self) -> None:
         """End; what still runs is told that nobody listens."""
         self._is_over = True
+        # It holds us as we hold it; the two would wait for the garbage collector, with all that TLS has of this peer.
+        self._parser = None
         self._deadline.clear()
         self._unstick()
         for exchange in (self._current, self._incoming, *(self._queue or ())):
