@@ -130,7 +130,20 @@ LIMITS: Final[Mapping[str, Bound]] = {
     "connections": Bound(Variable.CONNECTIONS, "connections", 1, 1_000_000),
     "connections_per_source": Bound(Variable.CONNECTIONS_PER_SOURCE, "connections", 1, 1_000_000),
 }
-"""The limits that are settings, by their names in `Limits`; docs/limits.md has a row for each."""
+"""The limits of a connection that are settings, by their names in `Limits`; docs/limits.md has a row for each."""
+
+SERVICE_LIMITS: Final[Mapping[str, Bound]] = {
+    "revocation_seconds": Bound(Variable.REVOCATION_SECONDS, "seconds", 0, 300),
+    "stale_seconds": Bound(Variable.STALE_SECONDS, "seconds", 0, 86_400),
+    "registry_cache_entries": Bound(Variable.REGISTRY_CACHE_ENTRIES, "entries", 1, 1_000_000),
+    "whoami_per_minute": Bound(Variable.WHOAMI_PER_MINUTE, "questions", 1, 60_000),
+}
+"""The limits of what is remembered of peers, by their names in `Settings`; they have their rows there too."""
+
+OPERATOR_LIMITS: Final[Mapping[str, Bound]] = {**LIMITS, **SERVICE_LIMITS}
+"""All that an environment file may set in its table `[limits]`."""
+
+KEY_SET_BOUND: Final = Bound(Variable.TOKEN_KEY_SET_SECONDS, "seconds", 1, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +253,14 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
         reload_seconds=reader.integer(Variable.RELOAD_SECONDS, 60, 1, 3600),
         metrics_seconds=reader.integer(Variable.METRICS_SECONDS, 60, 1, 300),
         policy=reader.policy(),
-        revocation_seconds=reader.integer(Variable.REVOCATION_SECONDS, 5, 0, 300),
-        stale_seconds=reader.integer(Variable.STALE_SECONDS, 0, 0, 86_400),
-        registry_cache_entries=reader.integer(Variable.REGISTRY_CACHE_ENTRIES, 10_000, 1, 1_000_000),
+        revocation_seconds=reader.bounded(SERVICE_LIMITS["revocation_seconds"], 5),
+        stale_seconds=reader.bounded(SERVICE_LIMITS["stale_seconds"], 0),
+        registry_cache_entries=reader.bounded(SERVICE_LIMITS["registry_cache_entries"], 10_000),
         token_issuer=reader.token_issuer(),
         token_binding=reader.choice(Variable.TOKEN_BINDING, TokenBinding.REQUIRED),
         application=reader.optional(Variable.APPLICATION, APPLICATION, "module:attribute of an ASGI application"),
         forward_to=reader.optional(Variable.FORWARD_TO, UPSTREAM, "http://host:port, without a path"),
-        whoami_per_minute=reader.integer(Variable.WHOAMI_PER_MINUTE, 60, 1, 60_000),
+        whoami_per_minute=reader.bounded(SERVICE_LIMITS["whoami_per_minute"], 60),
         limits=_limits(reader),
     )
     reader.find_unknown()
@@ -260,12 +273,7 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
 
 def _limits(reader: _Reader) -> Limits:
     safe = Limits()
-    return Limits(
-        **{
-            name: reader.integer(bound.variable, int(getattr(safe, name)), bound.least, bound.most)
-            for name, bound in LIMITS.items()
-        }
-    )
+    return Limits(**{name: reader.bounded(bound, int(getattr(safe, name))) for name, bound in LIMITS.items()})
 
 
 def _contradictions(settings: Settings) -> list[str]:
@@ -310,6 +318,9 @@ class _Reader:
             return default
         return number
 
+    def bounded(self, bound: Bound, default: int) -> int:
+        return self.integer(bound.variable, default, bound.least, bound.most)
+
     def optional(self, name: Variable, pattern: re.Pattern[str], expected: str) -> str | None:
         return self.text(name, pattern, expected) if self._variables.get(name) else None
 
@@ -343,7 +354,7 @@ class _Reader:
             issuer=self.text(Variable.TOKEN_ISSUER, ISSUER, "what the tokens' `iss` says"),
             audience=self.text(Variable.TOKEN_AUDIENCE, ISSUER, "what the tokens' `aud` says"),
             key_set=self.text(Variable.TOKEN_KEY_SET, KEY_SET, "an object like tokens/keys.json or an https URL"),
-            key_set_seconds=self.integer(Variable.TOKEN_KEY_SET_SECONDS, 300, 1, 86_400),
+            key_set_seconds=self.bounded(KEY_SET_BOUND, 300),
         )
 
     def address(self) -> str:

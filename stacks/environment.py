@@ -21,7 +21,7 @@ from typing import Final
 from service.contract import KEY_SET_PREFIX, TokenBinding
 from service.errors import PolicyError
 from service.identity.policy import DEFAULT_POLICY, Policy, find_token_faults, read_policy
-from service.settings import APPLICATION, ISSUER, KEY_SET, LIMITS, MAX_STOP_SECONDS, UPSTREAM
+from service.settings import APPLICATION, ISSUER, KEY_SET, KEY_SET_BOUND, MAX_STOP_SECONDS, OPERATOR_LIMITS, UPSTREAM
 from stacks.errors import DeploymentError
 from stacks.fact_table import Fault, Report, Table
 from stacks.key_lines import locate_keys
@@ -179,12 +179,14 @@ class BearerTokens:
         audience: What they must be for.
         key_set: The issuer's public keys: an object of the certificate bucket, or a URL.
         binding: Whether a token counts only with the certificate it was issued for.
+        key_set_seconds: How often the keys are fetched; None as often as the service does by itself.
     """
 
     issuer: str | None
     audience: str | None
     key_set: str | None
     binding: TokenBinding
+    key_set_seconds: int | None = None
 
     @property
     def key_set_object(self) -> str | None:
@@ -459,6 +461,9 @@ def _bearer_token(table: Table | None) -> BearerTokens | None:
         audience=table.optional_text("audience", "what the tokens' `aud` says", _is_issuer),
         key_set=table.optional_text("key_set", key_set, lambda text: KEY_SET.fullmatch(text) is not None),
         binding=table.optional_choice("binding", TokenBinding.REQUIRED),
+        key_set_seconds=table.optional_integer(
+            "key_set_seconds", least=KEY_SET_BOUND.least, most=KEY_SET_BOUND.most, unit=KEY_SET_BOUND.unit
+        ),
     )
     table.end()
     return tokens
@@ -468,7 +473,7 @@ def _limits(table: Table | None) -> dict[str, int]:
     """Read what peers may take, where it is not the service's default; its own bounds hold."""
     if table is None:
         return {}
-    bounds = {name: bound for name, bound in LIMITS.items() if name not in _LIMITS_ELSEWHERE}
+    bounds = {name: bound for name, bound in OPERATOR_LIMITS.items() if name not in _LIMITS_ELSEWHERE}
     read = {
         name: table.optional_integer(name, least=bound.least, most=bound.most, unit=bound.unit)
         for name, bound in bounds.items()
@@ -610,6 +615,12 @@ def _answering_rules(service: Service) -> Iterator[_Rule]:
 def _bearer_token_rules(environment: Environment, tokens: BearerTokens) -> Iterator[_Rule]:
     for fault in find_token_faults(environment.policy, settings_given=True):
         yield _Rule((*fault.place, "routes"), holds=False, expected=fault.expected, found=fault.found)
+    yield _Rule(
+        ("bearer_token.key_set_seconds",),
+        tokens.key_set_seconds is None or tokens.issuer is not None,
+        "it beside an issuer",
+        f"{tokens.key_set_seconds} for no keys",
+    )
     given = {"issuer": tokens.issuer, "audience": tokens.audience, "key_set": tokens.key_set}
     for name, value in given.items():
         others = " and ".join(other for other in given if given[other] is not None)

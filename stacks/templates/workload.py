@@ -47,7 +47,7 @@ from service.contract import (
     Variable,
 )
 from service.identity.policy import DEFAULT_POLICY, render_policy
-from service.settings import LIMITS
+from service.settings import KEY_SET_BOUND, OPERATOR_LIMITS
 from stacks import naming
 from stacks.environment import HEALTHY_THRESHOLD, Architecture, Environment
 from stacks.naming import OperatorParameter, Output
@@ -147,7 +147,7 @@ def _variables(template: Template, environment: Environment) -> list[Environment
         OPENSSL_CONF_VARIABLE: OPENSSL_CONF_FILE,
         **_policy_variables(environment),
         **_answering_variables(environment),
-        **{LIMITS[name].variable: str(value) for name, value in environment.limits.items()},
+        **{OPERATOR_LIMITS[name].variable: str(value) for name, value in environment.limits.items()},
         "AWS_REGION": environment.region,
         # Instances keep containers from the metadata; the client library must not wait for it.
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -167,6 +167,8 @@ def _policy_variables(environment: Environment) -> dict[str, object]:
         values[Variable.TOKEN_ISSUER] = tokens.issuer
         values[Variable.TOKEN_AUDIENCE] = tokens.audience
         values[Variable.TOKEN_KEY_SET] = tokens.key_set
+        if tokens.key_set_seconds is not None:
+            values[KEY_SET_BOUND.variable] = str(tokens.key_set_seconds)
     values[Variable.TOKEN_BINDING] = tokens.binding.value
     return values
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from service.settings import LIMITS
+from service.settings import OPERATOR_LIMITS
 from stacks.catalog import Catalog, assemble
 from stacks.environment import Environment, EnvironmentFileError, find_environment, load_environment, parse_environment
 from stacks.fact_table import Fault
@@ -153,9 +153,9 @@ def environment_texts(draw: st.DrawFn) -> str:
         "registry": {"deletion_protection": draw(st.booleans())},
     }
     if draw(st.booleans()):
-        names = [name for name in LIMITS if name != "idle_seconds"]
+        names = [name for name in OPERATOR_LIMITS if name != "idle_seconds"]
         tables["limits"] = {
-            name: draw(st.integers(LIMITS[name].least, LIMITS[name].most))
+            name: draw(st.integers(OPERATOR_LIMITS[name].least, OPERATOR_LIMITS[name].most))
             for name in draw(st.lists(st.sampled_from(names), unique=True))
         }
     head: dict[str, object] = {"name": "drawn", "project": "ingress", "account": "111122223333", "region": region}

@@ -131,11 +131,12 @@ def test_limits_left_out_are_the_service_s_own() -> None:
 
 
 def test_limits_are_read_by_their_names() -> None:
-    text = changed_text() + "\n[limits]\nbody_bytes = 1048576\nconnections_per_source = 200\n"
+    text = changed_text() + "\n[limits]\nbody_bytes = 1048576\nconnections_per_source = 200\nstale_seconds = 900\n"
 
     assert parse_environment(text, Path("staging.toml")).limits == {
         "body_bytes": 1048576,
         "connections_per_source": 200,
+        "stale_seconds": 900,
     }
 
 
@@ -373,10 +374,11 @@ def test_opaque_tokens_need_no_issuer() -> None:
         (('"tokens/issuer.json"', '"server/key.pem"'), "bearer_token.key_set", "an object like", '"server/key.pem"'),
         (('"tokens/issuer.json"', '"http://127.0.0.1/k"'), "bearer_token.key_set", "https", '"http://127.0.0.1/k"'),
         (('"tokens/issuer.json"', '"https://a.example:8443/k"'), "bearer_token.key_set", "port 443", ":8443"),
+        (("[bearer_token]", "[bearer_token]\nkey_set_seconds = 0"), "bearer_token.key_set_seconds", "from 1 to", "0"),
         (("[bearer_token]", '[bearer_token]\nbinding = "no"'), "bearer_token.binding", '"required" or', '"no"'),
         (("[bearer_token]", '[bearer_token]\nbindings = "no"'), "bearer_token.bindings", "a known key", "binding"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_a_fault_of_routes_or_tokens_is_told_at_its_line(
     replacement: tuple[str, str], key: str, expected: str, found: str
@@ -391,6 +393,15 @@ def test_a_fault_of_routes_or_tokens_is_told_at_its_line(
     assert fault.line is not None
     first = text.splitlines().index("[[routes]]") + 1
     assert first < fault.line <= len(text.splitlines())
+
+
+def test_an_interval_for_no_keys_is_a_fault() -> None:
+    text = with_tokens_text()
+    alone = text[: text.index("[bearer_token]")] + "[bearer_token]\nkey_set_seconds = 60\n"
+
+    (fault,) = faults_of(alone)
+
+    assert (fault.key, fault.expected) == ("bearer_token.key_set_seconds", "it beside an issuer")
 
 
 def test_keys_behind_a_url_need_a_way_out() -> None:

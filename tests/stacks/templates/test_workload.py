@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from service.contract import CONTAINER_NAME, HEALTH_PORT, TRAFFIC_PORT, ProxyProtocol, TokenBinding, Variable
-from service.settings import parse_settings
+from service.identity.policy import parse_policy
+from service.settings import OPERATOR_LIMITS, SERVICE_LIMITS, parse_settings
 from stacks.catalog import Catalog, assemble
-from stacks.environment import parse_environment
+from stacks.environment import BearerTokens, parse_environment
 from stacks.naming import Output, certificate_bucket, client_registry_table
 from tests.stacks.environments import NAMES, catalog, changed, environment, environment_texts, with_tokens
 from tests.stacks.templates.reading import properties, resource
@@ -212,6 +213,24 @@ def test_limits_reach_the_service_when_the_file_gives_them_and_only_then() -> No
     }
     found = parse_settings(given).limits
     assert (found.body_bytes, found.connection_seconds) == (1_048_576, 600)
+
+
+def test_every_limit_reaches_the_service() -> None:
+    least = {name: bound.least for name, bound in OPERATOR_LIMITS.items() if name != "idle_seconds"}
+
+    found = parse_settings(variables(assemble(replace(environment(), limits=least))))
+
+    assert {name: getattr(found if name in SERVICE_LIMITS else found.limits, name) for name in least} == least
+
+
+def test_how_often_the_issuers_keys_are_fetched_reaches_the_service() -> None:
+    tokens = BearerTokens("https://issuer", "us", "tokens/keys.json", TokenBinding.REQUIRED, key_set_seconds=60)
+    policy = parse_policy('{"routes":[{"path":"/","all_of":["pinned_certificate","bearer_token"]}]}')
+
+    found = parse_settings(variables(assemble(replace(environment(), policy=policy, bearer_token=tokens))))
+
+    assert found.token_issuer is not None
+    assert found.token_issuer.key_set_seconds == 60
 
 
 def test_workers_left_out_are_left_to_the_service() -> None:
