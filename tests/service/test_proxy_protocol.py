@@ -346,7 +346,8 @@ def test_a_checksum_that_is_right_is_taken_and_any_other_refused(line: Line, fie
 
 def test_a_second_checksum_is_refused() -> None:
     """Otherwise a header of nothing else would have us compute three hundred."""
-    once = binary(fields=field(3, b"\x00" * 4) * 2)
+    zeroed = binary(fields=field(3, b"\x00" * 4) * 2)
+    first_is_right = binary(fields=field(3, crc32c(zeroed).to_bytes(4, "big")) + field(3, b"\x00" * 4))
 
-    with pytest.raises(ProxyHeaderError, match="checksum"):
-        parse_proxy_header(once)
+    with pytest.raises(ProxyHeaderError, match="two checksums"):
+        parse_proxy_header(first_is_right)
