@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,8 @@ def test_the_image_installs_the_same_pins_as_the_operator() -> None:
 def test_the_image_installs_nothing_that_deploys() -> None:
     names = {pin.split("==")[0] for pin in pins("service/requirements.lock")}
 
-    assert names.isdisjoint({"troposphere", "awacs", "moto", "cfn-lint", "pytest"})
-    assert {"boto3", "cryptography", "httptools", "pyopenssl", "uvloop"} <= names
+    assert names.isdisjoint({"troposphere", "awacs", "boto3", "moto", "cfn-lint", "pytest"})
+    assert {"botocore", "cryptography", "httptools", "pyopenssl", "uvloop"} <= names
 
 
 def test_no_file_names_a_package_index_or_somebodys_machine() -> None:
@@ -133,6 +135,58 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+CONTRACTS = {
+    contract["name"]: contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+
+
+def modules(*rooms: str) -> dict[str, ast.Module]:
+    """Read every module of some rooms, by its dotted name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text())
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+
+
+def imported(module: ast.Module) -> set[str]:
+    """The packages that a module imports, wherever in it."""
+    return {
+        name.partition(".")[0]
+        for node in ast.walk(module)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+
+
+def is_bound_by(contract: str, name: str) -> bool:
+    return any(f"{name}.".startswith(f"{source}.") for source in CONTRACTS[contract]["source_modules"])
+
+
+@pytest.mark.parametrize(
+    ("contract", "library"),
+    [
+        ("botocore in the rooms of the service that call AWS", "botocore"),
+        ("pyOpenSSL where TLS is ended and where its context is built", "OpenSSL"),
+    ],
+)
+def test_whoever_does_not_use_a_library_is_bound_not_to(contract: str, library: str) -> None:
+    """So that a new room cannot do so before somebody has decided it."""
+    free = {name for name in modules("service") if not is_bound_by(contract, name)}
+
+    assert free == {name for name, module in modules("service").items() if library in imported(module)}
+
+
+def test_whoever_says_to_be_pure_is_held_to_it() -> None:
+    says = {
+        name for name, module in modules("service", "stacks").items() if "(pure)" in (ast.get_docstring(module) or "")
+    }
+
+    assert {name for name in says if not is_bound_by("pure modules take values and return values", name)} == set()
 
 
 def make(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,7 @@
 Enrolled certificates, keys and tokens, looked up by fingerprint, pin or digest.
 
 The real registry is a DynamoDB table; its twin in memory passes the same
-tests. boto3 blocks, so lookups run in a few threads of their own and the
+tests. botocore blocks, so lookups run in a few threads of their own and the
 event loop only waits for them, never longer than its budget.
 """
 

@@ -159,7 +159,7 @@ def test_a_credentials_endpoint_that_answers_something_else(aws: Aws, bucket: st
     ],
     ids=lambda told: next(iter(told)),
 )
-def test_aws_settings_that_boto3_refuses(aws: Aws, bucket: str, told: dict[str, str]) -> None:
+def test_aws_settings_that_botocore_refuses(aws: Aws, bucket: str, told: dict[str, str]) -> None:
     error, hint = fault(variables(aws, bucket, **told))
 
     assert error.startswith("the AWS settings are not usable: ")
