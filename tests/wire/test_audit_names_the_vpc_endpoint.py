@@ -12,10 +12,11 @@ VPC_ENDPOINT = "vpce-08d2bf15fac5001c9"
 
 
 def header_with(endpoint: str) -> bytes:
-    """Write a header of version 2 as a Network Load Balancer does, with AWS's own field 0xEA, subtype 1."""
+    """Write a header of version 2 as a Network Load Balancer does: AWS's own field 0xEA, subtype 1, among others."""
     told = b"\x01" + endpoint.encode()
     addresses = IPv4Address("192.0.2.7").packed + IPv4Address("203.0.113.9").packed + struct.pack("!HH", 51514, 443)
-    block = addresses + struct.pack("!BH", 0xEA, len(told)) + told
+    others = b"\x04\x00\x02\x00\x00" + b"\xf1\x00\x03\xff\x00\xea"  # padding, and a field that nobody knows
+    block = addresses + others + struct.pack("!BH", 0xEA, len(told)) + told + others
     return b"\r\n\r\n\x00\r\nQUIT\n\x21\x11" + struct.pack("!H", len(block)) + block
 
 

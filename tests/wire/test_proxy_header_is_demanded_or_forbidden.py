@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -87,19 +88,6 @@ def test_version_2_is_taken_as_well_as_version_1(aws: Aws, service: Service) -> 
     assert (answer.document["address"], answer.document["port"]) == ("192.0.2.9", 51514)
 
 
-def test_the_vpc_endpoint_a_partner_came_by_is_in_the_line(aws: Aws, service: Service) -> None:
-    """Through AWS PrivateLink the address is the balancer's own network; the endpoint is the partner's."""
-    partner = client()
-    aws.enroll(partner, "private")
-    endpoint = b"\x01vpce-08d2bf15fac5001c9"
-    rest = bytes([10, 0, 1, 9, 10, 0, 1, 5, 0xC9, 0x3A, 1, 187]) + b"\xea" + len(endpoint).to_bytes(2, "big") + endpoint
-
-    answer = ask(service, partner, proxy=V2 + b"\x21\x11" + len(rest).to_bytes(2, "big") + rest)
-
-    line = service.event("request", request_id=answer.document["request_id"])
-    assert line["vpc_endpoint"] == "vpce-08d2bf15fac5001c9"
-
-
 def test_a_local_command_counts_for_the_balancer_itself(aws: Aws, service: Service) -> None:
     partner = client()
     aws.enroll(partner, "balancer")
@@ -131,14 +119,22 @@ def test_header_and_client_hello_may_come_in_any_fragments(service: Service, siz
 
 @pytest.mark.parametrize(
     "opening",
-    [b"GET / HTTP/1.1\r\n\r\n", V2 + b"\x21\x12\x00\x0c", b"PROXY TCP4 " + b"1" * 200, b"\x00" * 64],
-    ids=["plain HTTP", "version 2 of UDP", "a line without end", "nothing sensible"],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        V2 + b"\x21\x12\x00\x0c",
+        b"PROXY TCP4 " + b"1" * 200,
+        V2 + b"\x21\x11" + (2049 - 16).to_bytes(2, "big"),
+        b"\x00" * 64,
+    ],
+    ids=["plain HTTP", "version 2 of UDP", "a line without end", "announced as over 2 KiB", "nothing sensible"],
 )
 def test_anything_else_is_closed_without_a_word(service: Service, opening: bytes) -> None:
     with socket.create_connection(service.address, timeout=5) as plain:
         plain.sendall(opening)
+        began = time.monotonic()
 
         assert read_to_end(plain) == b""
+        assert time.monotonic() - began < 2  # at once, and not by its deadline
 
 
 def test_connecting_and_closing_is_no_news(aws: Aws, service: Service) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 
 from tests.certificates import HOST_NAME, Identity, client
 from tests.wire.stage import Aws, Service, ask, client_context, read_to_end
@@ -75,6 +76,17 @@ def test_a_client_with_nothing_else_to_offer_reads_handshake_failure(
     direct_service: Service, fault: dict[str, list[int]]
 ) -> None:
     assert answer_to(direct_service, client_hello(**RIGHT | fault)) == (ALERT, HANDSHAKE_FAILURE)
+
+
+def test_a_client_that_can_is_met_on_the_hybrid_group(direct_service: Service) -> None:
+    """X25519MLKEM768: what is recorded today is not read by a quantum computer later."""
+    with socket.create_connection(direct_service.address, timeout=5) as plain:
+        plain.settimeout(None)  # what pyOpenSSL can wait on
+        opened = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), plain)
+        opened.set_connect_state()
+        opened.do_handshake()
+
+        assert opened.get_group_name() == "X25519MLKEM768"
 
 
 @pytest.mark.parametrize(("version", "status"), [(ssl.TLSVersion.TLSv1_2, None), (ssl.TLSVersion.TLSv1_3, 200)])
