@@ -70,7 +70,7 @@ def install(options: argparse.Namespace, terminal: Terminal, open_operator: Open
     operator = open_operator(name)
     admin = certificate_admin(operator)
     server_certificate.install(admin, operator.environment, chain, at=now)
-    terminal.progress(f"in force for {name}; tasks that run already serve the pair they started with until replaced")
+    terminal.progress(f"in force for {name}; running tasks take it within a minute, without a restart")
     _show(server_certificate.status(admin, operator.environment), operator.environment.ingress.host_name, terminal, now)
     return ExitCode.DONE
 

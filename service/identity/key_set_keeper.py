@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from service.audit import AuditLog, Event
 from service.contract import KEY_SET_PREFIX, Metric
-from service.errors import KeySetUnavailableError, ServiceError
+from service.errors import KeySetUnavailableError, ObjectRefusedError, ServiceError
 from service.identity.key_set import MAX_KEY_SET_BYTES, KeySet, parse_key_set
 from service.metrics import Measures
 
@@ -64,7 +64,11 @@ class ObjectKeySource:
 
     async def fetch(self) -> bytes:
         """Read the object."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.read, self.place)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.read, self.place)
+        except ObjectRefusedError as error:
+            cause = f"{error.code}: either no key set is installed yet (`certificates.py install-key-set`), "
+            raise KeySetUnavailableError(place=self.place, cause=cause + "or the task role may not read it") from error
 
 
 class UrlKeySource:

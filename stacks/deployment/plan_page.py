@@ -21,6 +21,8 @@ SYMBOLS: Final[Mapping[Action, str]] = {
 }
 _LONGEST_VALUE: Final = 100
 """Characters; a policy document in full is for ndjson."""
+_SHOWN_BEFORE: Final = 30
+"""Characters that are alike and shown all the same before the first that differs, to know the place."""
 
 
 class Tone(StrEnum):
@@ -114,11 +116,22 @@ def _line(change: ResourceChange) -> str:
 
 
 def _property(change: PropertyChange) -> str:
-    line = f"        {change.path}: {_short(change.before)} -> {_short(change.after)}"
+    start = _start_of_difference(change.before or "", change.after or "")
+    line = f"        {change.path}: {_short(change.before, start)} -> {_short(change.after, start)}"
     return f"{line}  forces replacement" if change.replaces else line
 
 
-def _short(value: str | None) -> str:
+def _start_of_difference(before: str, after: str) -> int:
+    """Say from where on two values are shown: their beginning, unless it is long and alike."""
+    if max(len(before), len(after)) <= _LONGEST_VALUE:
+        return 0
+    pairs = enumerate(zip(before, after, strict=False))
+    first = next((index for index, (old, new) in pairs if old != new), min(len(before), len(after)))
+    return max(first - _SHOWN_BEFORE, 0)
+
+
+def _short(value: str | None, start: int) -> str:
     if value is None:
         return "(absent)"
-    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
+    shown = value[start : start + _LONGEST_VALUE]
+    return ("..." if start else "") + shown + ("..." if start + len(shown) < len(value) else "")

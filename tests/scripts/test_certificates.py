@@ -91,7 +91,7 @@ def test_the_answer_of_the_ca_is_installed_from_separate_files(
     said = desk.run(certificates.main, "install", "--env", "local", "--chain", files[0], "--chain", files[1])
 
     assert said.exit_code == 0
-    assert "in force for local" in said.err
+    assert "in force for local; running tasks take it within a minute, without a restart" in said.err
     assert "CN=ingress.local.test" in said.out
 
 

@@ -15,7 +15,7 @@ import pytest
 from service.audit import AuditLog
 from service.boot.certificate_store import InMemoryCertificateStore
 from service.contract import Metric
-from service.errors import KeySetUnavailableError, ObjectRefusedError
+from service.errors import KeySetUnavailableError
 from service.identity.key_set import MAX_KEY_SET_BYTES
 from service.identity.key_set_keeper import KeySetKeeper, ObjectKeySource, UrlKeySource, key_source
 from tests.certificates import NOW
@@ -205,9 +205,15 @@ def test_an_object_is_read_in_a_thread_of_its_own() -> None:
     assert readers == ["key-set_0"]
 
 
-def test_an_object_that_is_not_there_is_a_fault_of_the_store() -> None:
-    with pytest.raises(ObjectRefusedError):
+def test_an_object_that_is_not_there_says_that_no_keys_are_installed_and_how_they_are() -> None:
+    """It is not the certificate that is missing, which the store would name."""
+    with pytest.raises(KeySetUnavailableError) as caught:
         asyncio.run(key_source("tokens/keys.json", InMemoryCertificateStore({})).fetch())
+
+    assert str(caught.value) == (
+        "no key set from tokens/keys.json: NoSuchKey: either no key set is installed yet "
+        "(`certificates.py install-key-set`), or the task role may not read it"
+    )
 
 
 class Site:

@@ -76,6 +76,23 @@ def test_a_property_that_comes_or_goes_is_shown_as_absent_on_the_other_side() ->
     assert "        Tags.0.Value: (absent) -> x" in lines(change)
 
 
+def test_of_two_long_values_the_part_that_differs_is_shown() -> None:
+    """A task definition's variables begin alike; who plans a change of the policy must see the policy."""
+    alike = '[{"Name": "MTLS_ENVIRONMENT_NAME", "Value": "local"}, {"Name": "MTLS_HOST_NAME", "Value": "a.test"}, '
+    alike += '{"Name": "'
+    before, after = alike + 'MTLS_WORKERS"}]', alike + 'MTLS_POLICY"}]'
+    change = resource_change(
+        "Modify", "TaskDefinition", "AWS::ECS::TaskDefinition", Details=[detail("/Properties/All", before, after)]
+    )
+
+    (shown,) = (line for line in lines(change) if "All: " in line)
+
+    assert (
+        shown
+        == '        All: ...e": "a.test"}, {"Name": "MTLS_WORKERS"}] -> ...e": "a.test"}, {"Name": "MTLS_POLICY"}]'
+    )
+
+
 def test_a_replacement_cloudformation_is_not_sure_of_counts_as_one() -> None:
     (change,) = parse_changes(
         [resource_change("Modify", "Key", "AWS::KMS::Key", Replacement="Conditional")], {"Resources": {}}
