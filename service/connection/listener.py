@@ -10,6 +10,7 @@ pickled, and imports are paid for once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import ipaddress
 import json
 import os
@@ -105,6 +106,8 @@ class Listener:
             ApplicationError: A worker's application cannot start; the others have drained.
         """
         _allow_open_files()
+        # What was made until now stays to the end: no worker need look for rubbish in it, and copy its pages by that.
+        gc.freeze()
         lifeline, held = os.pipe()
         self._faults, self._tell = os.pipe()
         with _wakeups() as wakeup:
