@@ -430,8 +430,9 @@ def _parse_names(value: AttributeValueTypeDef) -> tuple[str, ...]:
     return tuple(_parse_name(name["S"]) for name in value["L"])
 
 
-def _parse_name(text: str) -> str:
-    if not text:
+def _parse_name(text: object) -> str:
+    """Take a text for what it is; botocore hands on whatever stood in its place in the answer."""
+    if not isinstance(text, str) or not text:
         raise ValueError("a name expected")
     return text
 

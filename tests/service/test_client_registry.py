@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import socket
 import threading
@@ -16,11 +17,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from service.contract import ClientState, Metric, RegistryAttribute
 from service.errors import RegistryOverloadedError, RegistryUnavailableError
@@ -214,6 +217,34 @@ def test_a_record_that_cannot_be_read_lets_nobody_in(broken: dict[str, Attribute
         parse_record({**ITEM, **broken})
 
     assert not caught.value.is_outage
+
+
+LEAVES = st.sampled_from([None, True, 5, 1.5, "", "text", b"bytes", ["a"], {"S": "a"}, "9999-12-31T23:59:59-14:00"])
+TYPED = st.dictionaries(st.sampled_from("SBLN"), LEAVES, min_size=1, max_size=1)
+VALUES = LEAVES | TYPED | st.builds(lambda names: {"L": names}, st.lists(LEAVES | TYPED, max_size=3))
+
+
+@pytest.mark.parametrize(
+    ("parse", "right"),
+    [(parse_record, ITEM), (parse_pin_record, PIN_ITEM), (parse_token_record, TOKEN_ITEM)],
+    ids=["certificate", "key", "token"],
+)
+@settings(max_examples=60)
+@example(changed={RegistryAttribute.CLIENT: {"S": ["acme"]}})
+@example(changed={RegistryAttribute.ROLES: {"L": [{"S": ["send"]}]}})
+@given(changed=st.dictionaries(st.sampled_from(RegistryAttribute), VALUES, min_size=1, max_size=3))
+def test_no_item_raises_anything_but_our_own_error_or_is_read_as_what_it_is_not(
+    parse: Callable[[dict[str, Any]], ClientRecord | PinRecord | TokenRecord],
+    right: dict[str, Any],
+    changed: dict[RegistryAttribute, Any],
+) -> None:
+    """Whatever was written there, and by whom."""
+    with contextlib.suppress(RegistryUnavailableError):
+        read = parse({**right, **{name.value: value for name, value in changed.items()}})
+
+        assert isinstance(read.client, str)
+        assert all(isinstance(role, str) for role in read.roles)
+        assert read.not_before.tzinfo is not None
 
 
 def test_a_record_that_lacks_something_lets_nobody_in() -> None:
