@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from service.audit import Event
 from service.contract import METRIC_NAMESPACE, Dimension, Metric, Variable
+from service.identity.verdict import Reason
+from stacks.environment import Capacity, Service
 from stacks.naming import service_log_group, service_name
 from tests.stacks.environments import NAMES, catalog, environment
 from tests.stacks.templates.reading import of_type, properties, statements
@@ -19,6 +25,35 @@ def test_every_alarm_reaches_the_topic_and_says_what_is_wrong(name: str) -> None
     assert len(alarms) >= 15
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}] for alarm in alarms)
     assert all(alarm["AlarmDescription"].endswith(".") for alarm in alarms)
+
+
+RUNBOOK = (Path(__file__).parents[3] / "docs" / "runbooks" / "alarms-of-the-service.md").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alarm_on_what_the_service_measures_has_its_runbook(name: str) -> None:
+    alarms = of_type(catalog(name), "AWS::CloudWatch::Alarm")
+    ours = {title.rpartition(".")[2] for title, alarm in alarms.items() if alarm["Namespace"] == METRIC_NAMESPACE}
+
+    assert set(re.findall("^### (.+)$", RUNBOOK, re.MULTILINE)) == ours
+
+
+def test_the_runbook_asks_for_events_and_reasons_that_are_written() -> None:
+    assert set(re.findall('event = "([^"]+)"', RUNBOOK)) <= set(Event)
+    assert set(re.findall(' reason = "([^"]+)"', RUNBOOK)) <= set(Reason)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_alarm_tells_to_look_at_exists(name: str) -> None:
+    """A word with an underscore is an event, a reason, or a key of the environment file."""
+    known = {*Event, *Reason, *(key.name for table in (Service, Capacity) for key in fields(table))}
+    said = {
+        word
+        for alarm in of_type(catalog(name), "AWS::CloudWatch::Alarm").values()
+        for word in re.findall(r"[a-z]+(?:_[a-z]+)+", alarm["AlarmDescription"])
+    }
+
+    assert said - known == set()
 
 
 @pytest.mark.parametrize("name", NAMES)
