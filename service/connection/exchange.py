@@ -150,7 +150,9 @@ class Exchange:
     async def _answer(self, application: Application) -> None:
         try:
             await application(self.scope, self.receive, self.send)
-        except (Exception, SystemExit):  # noqa: BLE001 -- the edge of a session; no application ends the worker
+        except BaseException as error:  # noqa: BLE001 -- the edge of a session; no application ends the worker
+            if isinstance(error, asyncio.CancelledError) and self._is_gone:
+                return  # The end of a drain: nobody listens any more.
             _log.exception("the application failed")
             self._fail()
             return
@@ -252,6 +254,9 @@ class Exchange:
     def _compose_head(self, whole: int | None) -> bytes:
         """Finish the head; `whole` is the length of the body, where all of it is there."""
         status, head = self._start or (HTTPStatus.INTERNAL_SERVER_ERROR, b"")
+        if self._expects_continue and not self.is_whole:
+            # Nobody knows whether the body still comes: without our word the peer may leave it out.
+            self.keep_alive = False
         framing = self._decide_framing(status, whole)
         return b"".join((head, framing, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"))
 

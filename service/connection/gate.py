@@ -8,6 +8,7 @@ for the application as `client`, beside the `request_id`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -97,7 +98,9 @@ class Gate:
                 await self._consult(request)
             else:
                 await self._let_in(request)
-        except Exception as error:  # noqa: BLE001 -- the edge of a request
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
             await request.fail(error)
         finally:
             request.record()
@@ -305,7 +308,7 @@ class _Request:
         if self.status is None and not self._has_peer_gone:
             raise RuntimeError("the application returned without an answer")
 
-    async def fail(self, error: Exception) -> None:
+    async def fail(self, error: BaseException) -> None:
         """
         Answer for what went wrong behind us.
 
@@ -333,6 +336,12 @@ class _Request:
     async def _explain(self, status: HTTPStatus, detail: str) -> None:
         document = problem(status, detail, request_id=self.id)
         await answer(self.send, status, document, content_type=PROBLEM_JSON)
+
+
+def _is_cancelled() -> bool:
+    """Whether the request's own task was, as at the end of a drain, and not something that the application awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 _ANSWERED: Final = "answered"

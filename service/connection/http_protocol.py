@@ -304,9 +304,12 @@ class HttpProtocol:
     # -- what the answer says ----------------------------------------------------------
 
     async def writable(self) -> None:
-        """Wait until the peer has taken enough."""
+        """Wait until the peer has taken enough, and where nobody takes anything any more, for everybody else's turn."""
         if self._writable is not None:
             await self._writable.wait()
+        if self._wire.is_closing():
+            # Nothing is kept that could pause an application which goes on sending without a look at the peer.
+            await asyncio.sleep(0)
 
     def write(self, data: bytes) -> None:
         """Send a part of an answer."""

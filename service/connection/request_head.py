@@ -52,7 +52,7 @@ def read_head(version: str, fields: Iterable[tuple[bytes, bytes]], *, max_body_b
         elif name == b"expect":
             expects_continue = value.lower() == b"100-continue"
         elif name == b"content-length":
-            has_body |= _check_length(int(value), max_body_bytes)
+            has_body |= _check_length(value, max_body_bytes)
         else:
             has_body |= _check_coding(value, version)
     host = check_host(hosts, version=version)
@@ -64,7 +64,9 @@ def body_too_long(max_body_bytes: int) -> BadRequestError:
     return BadRequestError(f"The body is longer than {max_body_bytes} bytes.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-def _check_length(length: int, max_body_bytes: int) -> bool:
+def _check_length(digits: bytes, max_body_bytes: int) -> bool:
+    # Python reads no number of thousands of digits, and llhttp lets zeros stand before one without end.
+    length = int(digits.lstrip(b"0") or b"0")
     if length > max_body_bytes:
         raise body_too_long(max_body_bytes)
     return length > 0

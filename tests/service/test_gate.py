@@ -176,6 +176,20 @@ def test_an_application_that_breaks_is_audited_as_failed() -> None:
     assert "of its own" not in json.dumps([document, lines[0]])
 
 
+@pytest.mark.parametrize("ending", [asyncio.CancelledError, SystemExit])
+def test_an_application_that_gives_up_is_audited_with_its_answer(ending: type[BaseException]) -> None:
+    """Something it waited for was cancelled, or it wants to end the process: neither is an `Exception` in Python."""
+    lines = Lines()
+
+    async def give_up(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ending
+
+    status, document = request(gate(ACME, lines, give_up))
+
+    assert (status, document["request_id"]) == (500, lines[0]["request_id"])
+    assert (lines[0]["decision"], lines[0]["status"], lines[0]["cause"]) == ("failed", 500, ending.__name__)
+
+
 def test_the_line_is_written_before_the_last_of_the_answer_is_handed_on() -> None:
     """Whoever has the whole answer is in the log, whatever ends the process then."""
     lines, seen = Lines(), list[tuple[str, int]]()

@@ -163,6 +163,21 @@ async def exit_(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise SystemExit(1)
 
 
+async def wait_for_what_was_cancelled(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Wait for something of its own that somebody else gave up."""
+    given_up = asyncio.get_running_loop().create_future()
+    given_up.cancel()
+    await given_up
+
+
+async def give_itself_up(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Cancel the task it runs in."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
 async def split_the_answer(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Put into a field what somebody else wrote."""
     fields = [(b"location", b"/\r\nset-cookie: a=b")]
@@ -170,7 +185,9 @@ async def split_the_answer(_scope: Scope, _receive: Receive, send: Send) -> None
     await send({"type": "http.response.body", "body": b""})
 
 
-@pytest.mark.parametrize("application", [crash, leave, exit_, split_the_answer])
+@pytest.mark.parametrize(
+    "application", [crash, leave, exit_, wait_for_what_was_cancelled, give_itself_up, split_the_answer]
+)
 def test_an_application_that_gives_no_answer_is_answered_for(
     application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -181,6 +198,17 @@ def test_an_application_that_gives_no_answer_is_answered_for(
     assert b"secret" not in wire.written
     assert b"set-cookie" not in wire.written
     assert wire.is_closed
+
+
+@pytest.mark.parametrize("zeros", [5, 5000])
+def test_a_length_is_read_however_many_zeros_stand_before_it(zeros: int) -> None:
+    """An attack: Python itself refuses a number of more than 4300 digits, and that would be told as our fault."""
+    length = b"0" * zeros + b"5"
+
+    wire = talk([b"POST /1 HTTP/1.1\r\nhost: a\r\ncontent-length: " + length + b"\r\n\r\nabcde"])
+
+    assert wire.written.startswith(b"HTTP/1.1 200 ")
+    assert b'"body": "abcde"' in wire.written
 
 
 def test_half_an_answer_is_never_taken_for_a_whole_one(caplog: pytest.LogCaptureFixture) -> None:

@@ -107,3 +107,17 @@ def test_empty_lines_without_end_are_a_head_without_end(opened: Connection, door
 
     assert opened.answer().status == 431
     assert "longer than 8192 bytes" in doorstep.reasons()[-1]
+
+
+def test_a_body_that_was_announced_and_not_asked_for_is_never_the_next_request(opened: Connection) -> None:
+    """
+    RFC 9110, section 10.1.1: who expects `100 Continue` and is given an answer may keep the body back, or send it.
+
+    Apache HttpClient 4 keeps it back and sends its next request; that must not be taken for the body.
+    """
+    opened.send(b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n")
+
+    answer = opened.answer()
+
+    assert (answer.status, answer.headers.get("connection")) == (200, "close")
+    assert opened.tls.recv(1) == b""
