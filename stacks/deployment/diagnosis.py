@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from stacks.deployment.events import StackEvent
+from stacks.deployment.recovery import ROLLED_BACK, way_out
+from stacks.environment import LOCAL, Environment
+from stacks.naming import service_log_group
 
 _CASCADE: Final = (
     "Resource creation cancelled",
@@ -62,6 +65,31 @@ def find_cause(events: Sequence[StackEvent]) -> Cause | None:
     refused = [event for event in events if event.is_about_stack and "ROLLBACK" in event.status and event.reason]
     first = next(iter([*own, *failures, *refused]), None)
     return None if first is None else Cause(first.stack_name, first.logical_id, first.type, first.status, first.reason)
+
+
+def advise(environment: Environment, stack_name: str, status: str, cause: Cause | None) -> str | None:
+    """
+    Say what to do after a change that failed.
+
+    A service that did not come up says of its tasks only that they ended; why
+    they did is in their own last lines. None if the cause says all and the
+    stack stands as before.
+    """
+    is_local = environment.name == LOCAL
+    words = []
+    if cause and cause.type == "AWS::ECS::Service":
+        group = f"aws logs tail {service_log_group(environment)} --since 30m --region {environment.region}"
+        words.append("why a task ended: " + ("see the terminal of make local" if is_local else group))
+    if status not in ROLLED_BACK:
+        words.append(way_out(stack_name, status, environment))
+    elif cause and cause.is_name_taken:
+        remedy = "end make local and start it again to have nothing there"
+        words.append(f"a destroy leaves what holds state{'; ' + remedy if is_local else _OWNERS_CHOICE}")
+    return "; then: ".join(words) or None
+
+
+_OWNERS_CHOICE: Final = ": remove it if nobody needs it, or import it into the stack"
+"""What holds state nobody but its owner can throw away."""
 
 
 def _is_cascade(event: StackEvent) -> bool:

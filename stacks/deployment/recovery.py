@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from stacks.environment import LOCAL, Environment
 from stacks.errors import DeploymentError
 
 
@@ -75,8 +76,9 @@ class StackStuckError(DeploymentError):
 
     exit_code = 7
 
-    def __init__(self, stack_name: str, status: str, region: str) -> None:
-        super().__init__(f"{stack_name} is {status} and cannot be changed", hint=way_out(stack_name, status, region))
+    def __init__(self, stack_name: str, status: str, environment: Environment) -> None:
+        hint = way_out(stack_name, status, environment)
+        super().__init__(f"{stack_name} is {status} and cannot be changed", hint=hint)
         self.stack_name = stack_name
         self.status = status
 
@@ -86,7 +88,9 @@ def standing(status: str | None) -> Standing:
     return Standing.ABSENT if status is None else _STANDINGS.get(status, Standing.STUCK)
 
 
-def way_out(stack_name: str, status: str, region: str) -> str:
+def way_out(stack_name: str, status: str, environment: Environment) -> str:
     """Name the command that frees a stuck stack."""
+    if environment.name == LOCAL:
+        return "the embedded cloud frees no stack: end make local with Ctrl-C and start it again"
     call = _WAY_OUT.get(status, "describe-stacks")
-    return f"aws cloudformation {call} --stack-name {stack_name} --region {region}"
+    return f"aws cloudformation {call} --stack-name {stack_name} --region {environment.region}"

@@ -27,9 +27,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stacks.catalog import Catalog, StackEntry
 from stacks.deployment import change_set as change_sets
-from stacks.deployment.account import LOCAL, Account
+from stacks.deployment.account import Account
 from stacks.deployment.change_set import ChangeSet, Request
-from stacks.deployment.diagnosis import find_cause
+from stacks.deployment.diagnosis import advise, find_cause
 from stacks.deployment.events import Change, Ending, Listener, StackEvent, follow, latest_event_id, watch_to_rest
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.parallel import CONCURRENCY, walk
@@ -152,7 +152,7 @@ class Rollout:
             watch_to_rest(self._client, state, poller=self._poller, listener=self._listener(entry))
             state = read_stack(self._client, entry.stack_name)
         if state and standing(state.status) is Standing.STUCK:
-            raise StackStuckError(state.name, state.status, self._environment.region)
+            raise StackStuckError(state.name, state.status, self._environment)
         if state and standing(state.status) is Standing.EMPTY and not touch_nothing:
             self._remove_empty(entry, state)
             return None
@@ -162,7 +162,7 @@ class Rollout:
         """Free the name of a stack whose first attempt left nothing, or say what it left."""
         left = read_resources(self._client, state.id)
         if left:
-            raise StackNotEmptyError(state, [resource.physical_id for resource in left], self._environment.region)
+            raise StackNotEmptyError(state, [resource.physical_id for resource in left], self._environment)
         self._watcher.note(entry.name, f"removing the empty stack a failed first attempt left ({state.status})")
         self._client.delete_stack(StackName=state.id)
         self._poller.until(
@@ -319,17 +319,9 @@ class Rollout:
             return self._settled(entry, Result.CREATED if creates else Result.UPDATED)
         cause = find_cause(ending.events)
         message = str(cause) if cause else f"{ending.status}: {ending.reason}"
-        if ending.status in ROLLED_BACK:
-            hint = self._about_taken_name() if cause and cause.is_name_taken else None
-            return StackOutcome(entry.name, entry.stack_name, Result.ROLLED_BACK, message=message, hint=hint)
-        hint = way_out(entry.stack_name, ending.status, self._environment.region)
-        return StackOutcome(entry.name, entry.stack_name, Result.STUCK, message=message, hint=hint)
-
-    def _about_taken_name(self) -> str:
-        """Say what to do about what holds state and outlived its stack: nobody but its owner can throw it away."""
-        if self._environment.name == LOCAL:
-            return "a destroy leaves what holds state; end make local and start it again to have nothing there"
-        return "a destroy leaves what holds state: remove it if nobody needs it, or import it into the stack"
+        result = Result.ROLLED_BACK if ending.status in ROLLED_BACK else Result.STUCK
+        hint = advise(self._environment, entry.stack_name, ending.status, cause)
+        return StackOutcome(entry.name, entry.stack_name, result, message=message, hint=hint)
 
     def _waiting(self, entry: StackEntry, needs: tuple[Need, ...]) -> StackOutcome:
         message = "waits for " + " and ".join(need.what for need in needs)
@@ -345,10 +337,10 @@ class StackNotEmptyError(DeploymentError):
 
     exit_code = 7
 
-    def __init__(self, state: StackState, left: list[str], region: str) -> None:
+    def __init__(self, state: StackState, left: list[str], environment: Environment) -> None:
         super().__init__(
             f"{state.name} is {state.status} and still holds {', '.join(left)}",
-            hint=f"look at them, then: {way_out(state.name, 'ROLLBACK_FAILED', region)}",
+            hint=f"look at them, then: {way_out(state.name, 'ROLLBACK_FAILED', environment)}",
         )
 
 

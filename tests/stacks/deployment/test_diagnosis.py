@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stacks.deployment.diagnosis import find_cause
+from stacks.deployment.diagnosis import Cause, advise, find_cause
 from tests.stacks.deployment.twins import event, stack_event
+from tests.stacks.environments import environment
 
 
 def test_the_first_failure_is_the_cause_and_cancelled_siblings_are_not() -> None:
@@ -56,3 +57,27 @@ def test_another_failure_is_no_taken_name() -> None:
 
 def test_where_nothing_failed_there_is_no_cause() -> None:
     assert find_cause([event("Vpc", "CREATE_COMPLETE"), stack_event("CREATE_COMPLETE")]) is None
+
+
+TASK_ENDED = Cause(
+    "s", "Service", "AWS::ECS::Service", "UPDATE_FAILED", "Essential container in task exited. Exit code 1."
+)
+
+
+def test_a_task_that_ended_is_explained_by_its_own_lines() -> None:
+    advice = advise(environment("staging"), "s", "UPDATE_ROLLBACK_COMPLETE", TASK_ENDED)
+
+    assert advice == ("why a task ended: aws logs tail /mtls-ingress/staging/service --since 30m --region us-east-1")
+
+
+def test_on_this_machine_they_are_in_the_other_terminal() -> None:
+    advice = str(advise(environment("local"), "s", "UPDATE_ROLLBACK_FAILED", TASK_ENDED))
+
+    assert "see the terminal of make local" in advice
+    assert "end make local" in advice
+
+
+def test_a_change_that_was_undone_and_says_why_needs_no_advice() -> None:
+    cause = Cause("s", "Table", "AWS::DynamoDB::Table", "UPDATE_FAILED", "Rate exceeded")
+
+    assert advise(environment("staging"), "s", "UPDATE_ROLLBACK_COMPLETE", cause) is None

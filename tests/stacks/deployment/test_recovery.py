@@ -6,6 +6,7 @@ import botocore.session
 import pytest
 
 from stacks.deployment.recovery import Standing, standing, way_out
+from tests.stacks.environments import environment
 
 
 def statuses() -> list[str]:
@@ -18,7 +19,7 @@ def statuses() -> list[str]:
 def test_every_status_of_cloudformation_is_known(status: str) -> None:
     found = standing(status)
 
-    assert found is not Standing.STUCK or "describe-stacks" not in way_out("it", status, "us-east-1")
+    assert found is not Standing.STUCK or "describe-stacks" not in way_out("it", status, environment("staging"))
 
 
 @pytest.mark.parametrize(
@@ -38,8 +39,13 @@ def test_a_status_says_what_can_be_done(status: str | None, expected: Standing) 
 
 
 def test_a_stack_stuck_in_its_rollback_names_the_command_that_frees_it() -> None:
-    command = way_out("mtls-ingress-staging-ingress", "UPDATE_ROLLBACK_FAILED", "us-east-1")
+    command = way_out("mtls-ingress-staging-ingress", "UPDATE_ROLLBACK_FAILED", environment("staging"))
 
     assert command == (
         "aws cloudformation continue-update-rollback --stack-name mtls-ingress-staging-ingress --region us-east-1"
     )
+
+
+def test_on_this_machine_the_way_out_is_to_start_anew() -> None:
+    """There is no CLI that could ask the embedded cloud, and it knows no call that frees a stack."""
+    assert "end make local" in way_out("mtls-ingress-local-workload", "UPDATE_ROLLBACK_FAILED", environment("local"))
