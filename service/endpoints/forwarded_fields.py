@@ -44,6 +44,10 @@ _OURS: Final = (
     b"x-real-ip",
     b"x-client-",
     b"x-original-",
+    b"x-rewrite-",  # IIS, and frameworks that know its rewriting, take the path from it
+    b"x-remote-",
+    b"remote-",  # what CGI calls who is connected and who has signed in
+    b"true-client-ip",
     b"x-ssl",  # what proxies before RFC 9440 called a client's certificate
     b"ssl-client",
     b"x-mtls",

@@ -62,7 +62,7 @@ _NAME_BYTES: Final = 57
 _OVERLOADED: Final = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottlingError"}
 )
-"""Refusals that pass by themselves (Amazon DynamoDB developer guide, "Error handling with DynamoDB")."""
+"""What DynamoDB says when too much is asked of it (its developer guide, "Error handling with DynamoDB")."""
 
 _FIRST_REDIRECTION: Final = 300
 _FIRST_SERVER_ERROR: Final = 500
@@ -321,7 +321,10 @@ def _demand_whole_answer(
 def _refused(error: ClientError) -> RegistryUnavailableError:
     code = str(error.response.get("Error", {}).get("Code", "refused"))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return RegistryUnavailableError(code, is_outage=status >= _FIRST_SERVER_ERROR or code in _OVERLOADED)
+    if code in _OVERLOADED:
+        # No outage: whoever was revoked could have strangers ask until this comes.
+        return RegistryOverloadedError(code)
+    return RegistryUnavailableError(code, is_outage=status >= _FIRST_SERVER_ERROR)
 
 
 def open_client_registry(table: str, *, session: ClientMaker) -> DynamoDbClientRegistry:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -104,7 +105,7 @@ class Policy:
     The routes, the most specific first.
 
     Attributes:
-        folded: Their paths in lower case, in the same order.
+        folded: Their paths with the case folded, in the same order.
     """
 
     routes: tuple[Route, ...]
@@ -112,14 +113,15 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Fold the paths, once."""
-        object.__setattr__(self, "folded", tuple(route.path.lower() for route in self.routes))
+        object.__setattr__(self, "folded", tuple(route.path.casefold() for route in self.routes))
 
     def route_of(self, path: str, target: bytes = b"") -> Route | None:
         """
         Find the most specific route of a path; None refuses.
 
         What is behind the gate may read an unusual path in another way than
-        we do: `/open/../admin`, `/open;x/admin`, `/ADMIN`. Where another
+        we do: `/open/../admin`, `/open;x/admin`, `/ADMIN`, `/admin%3Fx`, or
+        with a letter that another one is folded to. Where another
         reading lies on another route, the path has none.
 
         Args:
@@ -129,12 +131,12 @@ class Policy:
         if self.folded == ("/",):
             return self.routes[0]
         exact = self._find(path)
-        if b"%" not in target and not _ODD.search(path):
-            return exact if self._find_folded(path.lower()) is exact else None
+        if b"%" not in target and not _is_odd(path):
+            return exact if self._find_folded(path.casefold()) is exact else None
         if len(path) > MAX_ODD_PATH:
             return None
-        for reading in _readings(path, target):
-            if self._find(reading) is not exact or self._find_folded(reading.lower()) is not exact:
+        for reading in set(_readings(path, target)):
+            if self._find(reading) is not exact or self._find_folded(reading.casefold()) is not exact:
                 return None
         return exact
 
@@ -258,7 +260,9 @@ def _distinct(ways: Iterable[Alternative]) -> tuple[Alternative, ...]:
 
 # -- the ways to read a path -----------------------------------------------------
 
-_ODD: Final = re.compile(r"[\\;%\x00-\x1f\x7f]|//|/\.")
+_ODD: Final = re.compile(r"[\\;%?#\x00-\x1f\x7f]|//|/\.")
+_ENDS: Final = "\0?#"
+"""Where careless readers take a path to end: in C, and in a URL that was put together again from decoded parts."""
 _ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
 _PARAMETERS: Final = re.compile(r";[^/]*")
 
@@ -272,19 +276,25 @@ def _readings(path: str, target: bytes) -> Iterator[str]:
     yield path
     raw = target.partition(b"?")[0].decode("latin-1")
     has_encoded_slash = _ENCODED_SLASH.search(raw) is not None
-    if not has_encoded_slash and not _ODD.search(path):
+    if not has_encoded_slash and not _is_odd(path):
         return
     texts = {path, unquote(path)}
+    texts |= {unicodedata.normalize("NFKC", text) for text in texts}
     if has_encoded_slash:
         texts |= {raw, unquote(_ENCODED_SLASH.sub("%252F", raw))}
     texts |= {text.replace("\\", "/") for text in texts}
     texts |= {_PARAMETERS.sub("", text) for text in texts}
-    texts |= {text.partition("\0")[0] for text in texts}
+    texts |= {text.partition(end)[0] for text in texts for end in _ENDS}
     for text in texts:
         segments = text.split("/")[1:]
         yield text
         yield _resolved(segments)
         yield _resolved([segment for segment in segments if segment])
+
+
+def _is_odd(path: str) -> bool:
+    """Whether there may be more than one reading; compatibility forms of ASCII make other letters, slashes and dots."""
+    return not path.isascii() or _ODD.search(path) is not None
 
 
 def _resolved(segments: Sequence[str]) -> str:
@@ -362,7 +372,7 @@ class _Reader:
             return []
         routes = [route for index, each in enumerate(value) if (route := self._route(each, ("routes", str(index))))]
         paths = [each.get("path") if isinstance(each, Mapping) else None for each in value]
-        folded = [path.lower() if isinstance(path, str) else None for path in paths]
+        folded = [path.casefold() if isinstance(path, str) else None for path in paths]
         for index, path in enumerate(folded):
             if path is not None and path in folded[:index]:
                 first = paths[folded.index(path)]
@@ -466,7 +476,7 @@ _PATH: Final = re.compile(r"(/[^/?#\x00-\x20\x7f]+)+")
 
 
 def _is_plain(path: str) -> bool:
-    return not _ODD.search(path)
+    return not _ODD.search(path) and unicodedata.is_normalized("NFKC", path)
 
 
 def _implies(strict: Requirement, loose: Requirement) -> bool:

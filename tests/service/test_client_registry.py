@@ -363,8 +363,8 @@ def answering(body: bytes, *, status: int = 200, checksum: int | None = None, mi
     [
         (400, "AccessDeniedException", False),
         (400, "ResourceNotFoundException", False),
-        (400, "ThrottlingException", True),
-        (400, "ProvisionedThroughputExceededException", True),
+        (400, "ThrottlingException", False),
+        (400, "ProvisionedThroughputExceededException", False),
         (500, "InternalServerError", True),
         (503, "<html>", True),
     ],

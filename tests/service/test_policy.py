@@ -95,6 +95,10 @@ POLICY = read_policy(
         ("/a//b", "/"),
         ("/records//b", "/records"),
         ("/100%", "/"),
+        ("/what?", "/"),
+        ("/records/17?", "/records"),
+        ("/\N{LATIN SMALL LETTER U WITH DIAERESIS}ber", "/"),
+        ("/records/Stra\N{LATIN SMALL LETTER SHARP S}e", "/records"),
     ],
 )
 def test_the_most_specific_route_counts_at_segment_boundaries(path: str, route: str) -> None:
@@ -120,6 +124,12 @@ def test_the_most_specific_route_counts_at_segment_boundaries(path: str, route: 
         "/%72ecords/17",
         "/x/%2e%2e/records",
         "/records\x00/public",
+        "/records?/public",
+        "/records#",
+        "/record\N{LATIN SMALL LETTER LONG S}",
+        "/\N{FULLWIDTH LATIN SMALL LETTER R}ecords/17",
+        "/x\N{FULLWIDTH SOLIDUS}..\N{FULLWIDTH SOLIDUS}records",
+        "/x/\N{FULLWIDTH FULL STOP}\N{FULLWIDTH FULL STOP}/records",
         "/records/public" + "/." * MAX_ODD_PATH,
         "/x/.." * MAX_ODD_PATH + "/records",
     ],

@@ -36,6 +36,11 @@ FORGED = (
     b"x-amzn-mtls-clientcert",
     b"proxy",
     b"x-original-url",
+    b"x-rewrite-url",
+    b"remote-user",
+    b"remote-addr",
+    b"x-remote-user",
+    b"true-client-ip",
 )
 
 
