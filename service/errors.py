@@ -8,6 +8,7 @@ peer did wrong is mostly not here at all: a refusal is an answer.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -37,7 +38,10 @@ class SettingsError(_FaultsError):
     """The environment variables do not make a service; nothing was started."""
 
     subject = "the settings are not usable"
-    hint = "correct the variables named above in the task definition, then start again"
+    hint = (
+        "on AWS they come from the environment file: mend it, then `deploy.py check` and `deploy.py deploy`; "
+        "elsewhere set the variables named above, then start again"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +197,20 @@ class ObjectTooLargeError(ServiceError):
 
 
 class ListenError(ServiceError):
-    """A port we must listen on is taken or not allowed."""
+    """A port we must listen on is taken or not allowed, or the address is not ours."""
 
-    hint = "end what holds the port, or set another one"
-
-    def __init__(self, *, address: str, port: int, cause: str) -> None:
-        self.address, self.port, self.cause = address, port, cause
-        super().__init__(f"cannot listen on {address} port {port}: {cause}")
+    def __init__(self, *, address: str, port: int, error: OSError) -> None:
+        self.address, self.port = address, port
+        super().__init__(f"cannot listen on {address} port {port}: {error.strerror}")
+        match error.errno:
+            case errno.EADDRINUSE:
+                self.hint = f"`ss -ltnp 'sport = :{port}'` shows what holds the port: end it, or set another port"
+            case errno.EADDRNOTAVAIL:
+                self.hint = "set MTLS_BIND_ADDRESS to an address of this machine, or to 0.0.0.0 for all of them"
+            case errno.EACCES:
+                self.hint = "set a port from 1024 on: the service runs without the rights that a lower one takes"
+            case _:
+                self.hint = "set MTLS_BIND_ADDRESS, MTLS_TRAFFIC_PORT and MTLS_HEALTH_PORT to what this machine has"
 
 
 class RegistryUnavailableError(ServiceError):

@@ -237,7 +237,7 @@ def open_listening_socket(address: str, port: int) -> Iterator[socket.socket]:
             listening.bind((address, port))
             listening.listen(BACKLOG)
         except OSError as error:
-            raise ListenError(address=address, port=port, cause=error.strerror or str(error)) from error
+            raise ListenError(address=address, port=port, error=error) from error
         listening.settimeout(0)
         yield listening
 

@@ -167,5 +167,5 @@ def _name(der: bytes) -> str | None:
 def _in_one_line(error: Exception) -> str:
     """Say an error with the place it came from, which is what its author needs first."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename} line {frames[-1].lineno})" if frames else ""
+    where = f" ({frames[-1].filename} line {frames[-1].lineno})" if frames and frames[-1].filename != __file__ else ""
     return " ".join(f"{type(error).__name__}: {error}".split()) + where

@@ -40,7 +40,7 @@ def test_finding_a_module_imports_nothing_of_it() -> None:
 @pytest.mark.parametrize(
     ("attribute", "cause"),
     [
-        ("missing", r"AttributeError: module 'tests.applications.broken' has no attribute 'missing'"),
+        ("missing", r"AttributeError: module 'tests.applications.broken' has no attribute 'missing'$"),
         ("no_application", r"it is dict and cannot be called"),
         ("raises.app", r"RuntimeError: no app today \(.*broken.py line \d+\)"),
     ],

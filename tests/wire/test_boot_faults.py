@@ -26,8 +26,9 @@ def fault(environment: dict[str, str]) -> tuple[str, str]:
 def test_settings_that_contradict(aws: Aws, bucket: str) -> None:
     ports = {Variable.TRAFFIC_PORT: "8443", Variable.HEALTH_PORT: "8443", Variable.PROXY_PROTOCOL: "maybe"}
 
-    error, _ = fault(variables(aws, bucket, **ports))
+    error, hint = fault(variables(aws, bucket, **ports))
 
+    assert "`deploy.py check` and `deploy.py deploy`" in hint
     assert "MTLS_TRAFFIC_PORT and MTLS_HEALTH_PORT are both 8443" in error
     assert "MTLS_PROXY_PROTOCOL must be required or forbidden, found 'maybe'" in error
 
@@ -170,6 +171,15 @@ def test_a_port_that_is_taken(aws: Aws, bucket: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        error, _ = fault(variables(aws, bucket, **{Variable.TRAFFIC_PORT: str(port)}))
+        error, hint = fault(variables(aws, bucket, **{Variable.TRAFFIC_PORT: str(port)}))
 
-    assert error.startswith(f"cannot listen on 127.0.0.1 port {port}: ")
+    assert error == f"cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert f"`ss -ltnp 'sport = :{port}'`" in hint
+
+
+def test_an_address_of_another_machine(aws: Aws, bucket: str) -> None:
+    """192.0.2.0/24 is for documentation (RFC 5737): nobody has it, so the hint must not be about a port."""
+    error, hint = fault(variables(aws, bucket, **{Variable.BIND_ADDRESS: "192.0.2.1"}))
+
+    assert error.endswith(": Cannot assign requested address")
+    assert hint.startswith("set MTLS_BIND_ADDRESS to an address of this machine")
