@@ -235,7 +235,7 @@ class AuditLog:
         lost = self._untold + (self._output.finish(FINISH_SECONDS) or 0)
         self._untold = 0
         if lost:
-            _log.error("%d audit lines were lost: standard output was not read", lost)
+            _log.error("%d audit lines were lost: standard output did not take them", lost)
 
     def _begin(self, event: Event) -> str:
         now = self._clock()

@@ -11,12 +11,15 @@ goes over the bound is dropped and counted.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import select
 import stat
 import time
 from collections import deque
 from typing import Final
+
+_log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 4096
 """With its newline: PIPE_BUF of Linux, the most that a pipe takes whole (pipe(7))."""
@@ -44,6 +47,7 @@ class LineWriter:
         self._lost = 0
         self._is_dropping = False
         self._is_trying_again = False
+        self._told: int | None = None
         mode = os.fstat(descriptor).st_mode
         # A file has no reader to wait for; a terminal belongs to the shell too, which does not expect the change.
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
@@ -80,12 +84,25 @@ class LineWriter:
 
     def _send(self, data: bytes) -> int:
         try:
-            return os.write(self._descriptor, data)
-        except BrokenPipeError:
-            raise
-        except OSError:
-            # Full, the pipe or the disk: nothing was taken.
+            sent = os.write(self._descriptor, data)
+        except BlockingIOError:
+            # The pipe is full: nothing was taken.
             return 0
+        except OSError as error:
+            self._tell(error)
+            if isinstance(error, BrokenPipeError):
+                raise
+            # The disk is full: nothing was taken here either.
+            return 0
+        self._told = None
+        return sent
+
+    def _tell(self, error: OSError) -> None:
+        """Say it where it can be said, once until a line was written again."""
+        if error.errno != self._told:
+            self._told = error.errno
+            fate = "all are lost" if isinstance(error, BrokenPipeError) else "what waits beyond 4 MiB is lost"
+            _log.error("audit lines cannot be written to standard output: %s; %s", error.strerror, fate)
 
     def _send_waiting(self) -> bool:
         """Write what waits until no more is taken; says whether nothing waits any longer."""

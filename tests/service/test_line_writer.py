@@ -196,3 +196,28 @@ def start(program: str, *arguments: str, stdout: int) -> subprocess.Popen[bytes]
     text = f"import asyncio, sys\nfrom service.line_writer import LineWriter\n{program}\nsys.exit(asyncio.run(main()))"
     command = [sys.executable, "-c", text, *arguments]
     return subprocess.Popen(command, stdout=stdout, cwd=Path(__file__).parents[2])  # noqa: S603 -- our own text
+
+
+def test_a_full_disk_is_told_at_once_and_once_on_standard_error(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be written cannot say so on the same way: without this the first word of it came at the end."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        writer = LineWriter(full)
+        for _ in range(3):
+            writer.write(LINE)
+    finally:
+        os.close(full)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "audit lines cannot be written to standard output: No space left on device; what waits beyond 4 MiB is lost"
+    ]
+
+
+def test_a_reader_that_is_slow_is_no_fault_to_tell(pipe: tuple[int, int], caplog: pytest.LogCaptureFixture) -> None:
+    _, writable = pipe
+    writer = LineWriter(writable)
+
+    for number in range(10):
+        writer.write(numbered(number))
+
+    assert caplog.records == []

@@ -84,7 +84,7 @@ def test_the_drain_waits_for_no_reader_and_standard_error_says_what_was_lost(unr
 
     assert unread.process.wait(WAIT_SECONDS) == 0
     assert unread.process.stderr is not None
-    assert b"audit lines were lost: standard output was not read" in unread.process.stderr.read()
+    assert b"audit lines were lost: standard output did not take them" in unread.process.stderr.read()
 
 
 def test_without_any_reader_answers_go_on(unread: Unread) -> None:
