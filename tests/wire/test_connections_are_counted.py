@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from service.contract import Variable
+from service.contract import Metric, Variable
 from tests.certificates import Authority, client
 from tests.wire.conftest import StartService
 from tests.wire.stage import (
@@ -52,7 +52,7 @@ def opened(service: Service, count: int, *, proxy: bytes = PROXY) -> Iterator[li
 def crowded(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
     """Two workers that take eight connections together, and five from one source."""
     bounds = {Variable.WORKERS: "2", Variable.CONNECTIONS: "8", Variable.CONNECTIONS_PER_SOURCE: "5"}
-    with running(variables(aws, bucket, **bounds), trust=authority.pem) as started:
+    with running(variables(aws, bucket, **bounds, **{Variable.METRICS_SECONDS: "1"}), trust=authority.pem) as started:
         yield started
 
 
@@ -63,6 +63,7 @@ def test_over_the_bound_of_a_source_a_connection_ends_before_tls(crowded: Servic
             ask(crowded)
         line = crowded.event("connection_refused", reason="connections_per_source")
         assert ask(crowded, proxy=OTHER).status == 403
+        crowded.event("metrics", reason="connections_per_source", **{Metric.CONNECTIONS_REFUSED: 1})
 
     assert (line["peer_address"], line["peer_port"]) == ("192.0.2.7", 51514)
     wait_until(lambda: is_answered(crowded))

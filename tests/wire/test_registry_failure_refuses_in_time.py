@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from service.contract import Variable
+from service.contract import Metric, Variable
 from service.identity.client_registry import LOOKUP_THREADS
 from tests.certificates import Authority, Identity, client
 from tests.service.test_client_registry import answering
@@ -22,7 +22,10 @@ def hung(aws: Aws, bucket: str, authority: Authority) -> Iterator[Service]:
     """A service whose registry never answers."""
     with (
         hung_endpoint() as url,
-        running(variables(aws, bucket, AWS_ENDPOINT_URL_DYNAMODB=url), trust=authority.pem) as started,
+        running(
+            variables(aws, bucket, AWS_ENDPOINT_URL_DYNAMODB=url, **{Variable.METRICS_SECONDS: "1"}),
+            trust=authority.pem,
+        ) as started,
     ):
         yield started
 
@@ -41,6 +44,7 @@ def test_a_registry_that_hangs_refuses_within_two_seconds(hung: Service) -> None
 
     assert time.monotonic() - began < 2
     assert (answer.status, answer.document["reason"]) == (503, "registry_unavailable")
+    assert hung.event("metrics", **{Metric.REGISTRY_ERRORS: 1})
 
 
 def test_meanwhile_health_and_peers_that_need_no_registry_are_answered(hung: Service) -> None:
