@@ -291,7 +291,7 @@ def _framing(scope: Scope) -> Fields:
     Raises:
         UpstreamError: In no way that the upstream is certain to understand as we do.
     """
-    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    lengths = [value.strip(b" \t") for name, value in scope["headers"] if name == b"content-length"]
     codings = [value.lower() for name, value in scope["headers"] if name == b"transfer-encoding"]
     if scope["method"] in _NEVER_FORWARDED:
         raise _error(_NOT_FOR_US, scope["method"])
@@ -302,7 +302,7 @@ def _framing(scope: Scope) -> Fields:
     if codings:
         return [(b"Transfer-Encoding", b"chunked")]
     if lengths:
-        return [(b"Content-Length", lengths[0])]
+        return [(b"Content-Length", lengths[0].lstrip(b"0") or b"0")]
     return [(b"Content-Length", b"0")] if scope["method"] in _USUALLY_WITH_BODY else []
 
 

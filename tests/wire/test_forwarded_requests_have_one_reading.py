@@ -102,6 +102,19 @@ def test_a_request_with_two_ends_reaches_nobody(
     assert upstream.asked == []
 
 
+@pytest.mark.parametrize("length", [b"2\t", b"0002", b"0" * 5000 + b"2"], ids=["a tab", "zeros", "5000 zeros"])
+def test_a_length_that_is_odd_and_clear_is_written_anew(
+    forwarding: Service, upstream: Upstream, partner: Identity, length: bytes
+) -> None:
+    """RFC 9110, sections 5.5 and 8.6, let these stand; some reader behind us takes zeros for an octal number."""
+    answer = ask(forwarding, partner, b"POST / HTTP/1.1\r\n" + HOST + b"content-length: " + length + b"\r\n\r\nab")
+
+    assert answer.status == 200
+    (asked,) = upstream.asked
+    assert asked.values(b"content-length") == [b"2"]
+    assert asked.body == b"ab"
+
+
 @pytest.mark.parametrize(
     "field",
     [b"Content_Length: 50", b"Transfer_Encoding: chunked", b"content.length: 50", b"Expect_: 100-continue"],
