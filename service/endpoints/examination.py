@@ -22,10 +22,6 @@ SCHEMA: Final = 1
 MAX_NAMES: Final = 100
 """Alternative names that are shown; a certificate of 100 KiB holds thousands."""
 
-_ENROLLMENT_HELPS: Final = frozenset(
-    {Reason.UNKNOWN_CERTIFICATE, Reason.KEY_MISMATCH, Reason.EXPIRED, Reason.NOT_YET_VALID}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -76,7 +72,7 @@ class Examination:
 
     def _enroll(self) -> dict[str, object] | None:
         certificate, verdict = self.peer.certificate, self.verdict
-        if certificate is None or not isinstance(verdict, Refused) or verdict.reason not in _ENROLLMENT_HELPS:
+        if certificate is None or not isinstance(verdict, Refused) or verdict.reason is not Reason.UNKNOWN_CERTIFICATE:
             return None
         return {
             "send": "Save the certificate below as client.pem and send it to your contact here; the key stays yours.",

@@ -34,7 +34,10 @@ _DETAILS: Final[Mapping[Reason, str]] = {
         "The enrollment of this certificate has not begun. "
         "Wait for its first day; ask your contact here, with the request_id, which it is."
     ),
-    Reason.EXPIRED: "The enrollment of this certificate has ended. Send your current certificate to be enrolled.",
+    Reason.EXPIRED: (
+        "The enrollment of this certificate has ended. "
+        "Show the certificate that follows it, or send your contact here a new one to be enrolled."
+    ),
     Reason.REVOKED: (
         "The enrollment of this certificate was revoked. Ask your contact here why, with the request_id; "
         "it does not come back: a new key and certificate can be enrolled."

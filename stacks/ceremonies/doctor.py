@@ -35,7 +35,7 @@ _MEANING: Final = {
 }
 _REMEDY: Final = {
     "unknown_certificate": "send the certificate to be enrolled: clients.py enroll --env ENV --client NAME {file}",
-    "key_mismatch": "enroll the certificate that is in use now: clients.py enroll --env ENV --client NAME {file}",
+    "key_mismatch": "the record is wrong, not the client: clients.py show --env ENV FINGERPRINT, and look who wrote it",
     "not_yet_valid": "wait for its first day: clients.py show --env ENV FINGERPRINT says which it is",
     "expired": "make a new certificate and have it enrolled: clients.py rotate --env ENV --client NAME {file}",
     "revoked": "make a new key and certificate and have it enrolled; a revoked one does not come back",

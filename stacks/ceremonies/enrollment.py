@@ -9,7 +9,7 @@ is written here, `service.identity.client_registry` reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -137,9 +137,17 @@ def enroll(  # noqa: PLR0913 -- where, then what
         raise EnrollmentRefusedError("somebody else changed the registry meanwhile", hint="type it again")
     _refuse_difference(found, wanted)
     is_key_added = key is not None and table.add(key)
-    return Enrollment(
-        found, key, is_new=added or is_key_added, warnings=warnings_about(leaf, at=at, is_pinned=key is not None)
-    )
+    warnings = (*_about_end(found, at), *warnings_about(leaf, at=at, is_pinned=key is not None))
+    return Enrollment(found, key, is_new=added or is_key_added, warnings=warnings)
+
+
+def _about_end(found: EnrolledCertificate, at: datetime) -> Iterator[str]:
+    """Warn of a record that a rotation gave an end before the certificate's own; to enroll it again mends nothing."""
+    if found.state is ClientState.RETIRING and at > found.not_after:
+        yield (
+            f"its enrollment ended on {found.not_after:%Y-%m-%d} and does not come back: it is refused; "
+            "the client has to use its next certificate"
+        )
 
 
 def list_clients(clients: Clients, environment: Environment) -> tuple[Enrolled, ...]:

@@ -70,6 +70,12 @@ def test_every_reason_has_its_status_and_its_sentence(reason: Reason) -> None:
     assert isinstance(document["status"], int)
 
 
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.UNKNOWN_CERTIFICATE])
+def test_what_is_enrolled_already_or_refused_for_another_cause_is_not_sent_to_be_enrolled(reason: Reason) -> None:
+    """Enrolling it once more changes nothing, and both sides would believe that they had mended it."""
+    assert examine(Refused(reason), client().der)["enroll"] is None
+
+
 def test_a_certificate_that_nobody_can_read_still_has_its_fingerprint() -> None:
     document = examine(Refused(Reason.UNKNOWN_CERTIFICATE), b"0\x03no")
 

@@ -120,3 +120,15 @@ def test_with_different_roles_somebody_must_say_which(caller: Caller) -> None:
         rotate(caller, LOCAL, "acme", client().pem, at=NOW)
 
     assert len(show(caller, LOCAL, "acme")) == 2
+
+
+def test_the_old_one_does_not_come_back_by_enrolling_it_again_and_who_types_that_is_told(
+    caller: Caller, partner: Identity
+) -> None:
+    """Its own dates hold still, so only the record's end tells why its client goes on being refused."""
+    rotate(caller, LOCAL, "acme", client(not_after=NOW + timedelta(days=700)).pem, overlap_days=1, at=NOW)
+
+    again = enroll(caller, LOCAL, "acme", partner.pem, Terms(("send", "receive")), at=NOW + timedelta(days=2))
+
+    assert not again.is_new
+    assert any("its enrollment ended" in warning and "next certificate" in warning for warning in again.warnings)
