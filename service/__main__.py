@@ -145,11 +145,16 @@ def _application(settings: Settings) -> Application:
         return HostedApplication(load_application(settings.application))
     if settings.forward_to is None:
         return welcome
-    from service.endpoints.forward import Forward  # noqa: PLC0415 -- its libraries are 0.2 s of the boot
+    from service.endpoints.forward import Forward, Patience  # noqa: PLC0415 -- its libraries are 0.2 s of the boot
 
     # A token that the policy reads was issued for us; an upstream that saw it could use it.
     drops_authorization = Strategy.BEARER_TOKEN in settings.policy.strategies
-    return Forward(settings.forward_to, host_name=settings.host_name, drops_authorization=drops_authorization)
+    return Forward(
+        settings.forward_to,
+        host_name=settings.host_name,
+        drops_authorization=drops_authorization,
+        patience=Patience(read=settings.upstream_seconds),
+    )
 
 
 def _bearer_token(

@@ -56,6 +56,7 @@ class Variable(StrEnum):
     # what answers
     APPLICATION = "MTLS_APPLICATION"
     FORWARD_TO = "MTLS_FORWARD_TO"
+    UPSTREAM_SECONDS = "MTLS_UPSTREAM_SECONDS"
     WHOAMI_PER_MINUTE = "MTLS_WHOAMI_PER_MINUTE"
     # limits of one connection and of all
     PROXY_HEADER_SECONDS = "MTLS_PROXY_HEADER_SECONDS"

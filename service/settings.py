@@ -136,6 +136,7 @@ SERVICE_LIMITS: Final[Mapping[str, Bound]] = {
     "revocation_seconds": Bound(Variable.REVOCATION_SECONDS, "seconds", 0, 300),
     "stale_seconds": Bound(Variable.STALE_SECONDS, "seconds", 0, 86_400),
     "registry_cache_entries": Bound(Variable.REGISTRY_CACHE_ENTRIES, "entries", 1, 1_000_000),
+    "upstream_seconds": Bound(Variable.UPSTREAM_SECONDS, "seconds", 1, 4000),
     "whoami_per_minute": Bound(Variable.WHOAMI_PER_MINUTE, "questions", 1, 60_000),
 }
 """The limits of what is remembered of peers, by their names in `Settings`; they have their rows there too."""
@@ -195,6 +196,7 @@ class Settings:
         token_binding: Whether a token counts only with the certificate it was issued for.
         application: `module:attribute` of the ASGI application behind the gate; None answers `/` by itself.
         forward_to: `http://host:port` of the upstream behind the gate; None forwards nothing.
+        upstream_seconds: To the beginning of the upstream's answer, and between its pieces.
         whoami_per_minute: Questions to `/whoami` from one source that each worker answers.
     """
 
@@ -221,6 +223,7 @@ class Settings:
     token_binding: TokenBinding
     application: str | None
     forward_to: str | None
+    upstream_seconds: int
     whoami_per_minute: int
     limits: Limits
 
@@ -260,6 +263,7 @@ def parse_settings(variables: Mapping[str, str]) -> Settings:
         token_binding=reader.choice(Variable.TOKEN_BINDING, TokenBinding.REQUIRED),
         application=reader.optional(Variable.APPLICATION, APPLICATION, "module:attribute of an ASGI application"),
         forward_to=reader.optional(Variable.FORWARD_TO, UPSTREAM, "http://host:port, without a path"),
+        upstream_seconds=reader.bounded(SERVICE_LIMITS["upstream_seconds"], 60),
         whoami_per_minute=reader.bounded(SERVICE_LIMITS["whoami_per_minute"], 60),
         limits=_limits(reader),
     )

@@ -12,12 +12,14 @@ from http.client import HTTPResponse, IncompleteRead
 
 import pytest
 
+from service.contract import Variable
 from service.endpoints.asgi import Message, Scope
 from service.endpoints.forward import Forward, Patience
 from service.errors import PeerGoneError, UpstreamError
 from service.identity.peer import Peer
 from service.identity.verdict import Client
 from tests.certificates import HOST_NAME, Identity, client
+from tests.wire.conftest import StartService
 from tests.wire.stage import Answer, Connection, Service, connection
 from tests.wire.upstream import OK, WAIT_SECONDS, Channel, Upstream, open_upstream
 
@@ -250,6 +252,18 @@ def run(upstream: Upstream, patience: Patience) -> UpstreamError:
         return raised.value
 
     return asyncio.run(fail())
+
+
+def test_how_long_an_upstream_may_take_is_a_setting(
+    start_service: StartService, upstream: Upstream, partner: Identity
+) -> None:
+    upstream.behavior = say_nothing
+    service = start_service(**{Variable.FORWARD_TO: upstream.url, Variable.UPSTREAM_SECONDS: "1"})
+
+    answer = ask(service, partner)
+
+    assert (answer.status, answer.content_type) == (504, "application/problem+json")
+    assert 1000 <= service.event("request", request_id=answer.document["request_id"])["duration_ms"] < 5000
 
 
 def test_an_upstream_that_does_not_answer_in_time_is_504() -> None:
