@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import re
 import shlex
@@ -97,6 +98,28 @@ def typed_in_documents(pattern: str) -> list[Any]:
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         for match in re.finditer(pattern, line)
     ]
+
+
+RUNBOOKS = {path.name: path.read_text() for path in sorted((ROOT / "docs" / "runbooks").glob("*.md"))}
+
+
+def test_every_alarm_has_its_runbook() -> None:
+    """Who is woken by a name finds that name on a page."""
+    template = json.loads((ROOT / "tests" / "golden" / "production" / "observability.json").read_text())
+    alarms = {name for name, each in template["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+
+    assert {name for name in alarms if not any(re.search(rf"\b{name}\b", text) for text in RUNBOOKS.values())} == set()
+
+
+@pytest.mark.parametrize("page", RUNBOOKS)
+def test_every_runbook_says_when_what_to_see_to_do_and_to_verify(page: str) -> None:
+    assert [word for word in ("When", "See", "Do", "Verify") if f"- **{word}:**" not in RUNBOOKS[page]] == []
+
+
+def test_every_runbook_is_found_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    assert [page for page in RUNBOOKS if f"(docs/runbooks/{page})" not in readme] == []
 
 
 COMMANDS = typed_in_documents(r"python scripts/([a-z]+)\.py([^`#|]*)")
