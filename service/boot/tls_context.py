@@ -33,6 +33,13 @@ ALPN_HTTP11: Final = b"http/1.1"
 OP_NO_RENEGOTIATION: Final = 1 << 30
 """SSL_OP_NO_RENEGOTIATION of OpenSSL 1.1.0h and later; pyOpenSSL has no name for it."""
 
+MAX_ISSUERS: Final = 5
+"""
+Above a leaf OpenSSL verifies so many, for objections that decide nothing; who sends more has that as one of them.
+
+Its own limit is 100, and the signatures of as many fit into a handshake: 0.1 s of our CPU for whoever likes.
+"""
+
 _OPTIONS: Final = SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_RENEGOTIATION
 
 
@@ -52,6 +59,7 @@ def build_tls_context(identity: ServerIdentity) -> SSL.Context:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_verify(SSL.VERIFY_PEER, _keep_objection)
+    context.set_verify_depth(MAX_ISSUERS)
     context.set_alpn_select_callback(_select_protocol)
     _use_pair(context, identity)
     return context

@@ -49,6 +49,7 @@ _OBJECTIONS: Final = {
     19: "self_signed_in_chain",
     20: "issuer_unknown",
     21: "issuer_missing",
+    22: "chain_too_long",
     26: "purpose",
     66: "key_too_small",
     68: "digest_too_weak",

@@ -7,9 +7,12 @@ import itertools
 import os
 import ssl
 import tempfile
+import time
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +106,42 @@ def test_the_whole_chain_is_there_as_it_was_sent(version: ssl.TLSVersion) -> Non
 
     assert server.peer is not None
     assert server.peer.chain == (partner.der, partner.issuers[0].public_bytes(Encoding.DER))
+
+
+def cost_of_handshake(issuers: int) -> tuple[float, TlsConnection]:
+    """Shake hands with a partner who sends so many issuers, each dear to verify; gives the CPU seconds of our side."""
+    key, above = ec.generate_private_key(ec.SECP521R1()), Authority(common_name="0")
+    for number in range(issuers):
+        above = above.intermediate(key=key, common_name=str(number + 1))
+    partner, costs = Partner(above.client()), []
+
+    class Timed(TlsConnection):
+        def receive(self, data: bytes) -> Step:
+            began = time.process_time()
+            try:
+                return super().receive(data)
+            finally:
+                costs.append(time.process_time() - began)
+
+    server = Timed(CONTEXT)
+    partner.handshake(server)
+    return sum(costs), server
+
+
+def test_a_chain_without_end_costs_no_more_than_a_long_one() -> None:
+    """
+    An attack: a hundred signatures to verify fit into a handshake, for a chain that decides nothing.
+
+    leaf <- 90 <- 89 <- ... <- 1 <- (0)
+    """
+    long = min(cost_of_handshake(10)[0] for _ in range(3))
+
+    endless, server = min((cost_of_handshake(90) for _ in range(3)), key=itemgetter(0))
+
+    assert endless < 3 * long
+    assert server.peer is not None
+    assert server.peer.verify_errors == ("chain_too_long", "issuer_unknown")
+    assert len(server.peer.chain) == 91
 
 
 def test_a_peer_without_a_certificate_is_no_failure() -> None:
