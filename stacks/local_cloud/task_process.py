@@ -120,8 +120,10 @@ class TaskProcess:
         return self._process.pid
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the first process, as docker does."""
-        self._process.send_signal(signal.SIGTERM)
+        """Send SIGTERM to the first process, as docker does; not by `Popen`, which would reap it here and not below."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """End the whole group now."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +122,16 @@ def test_tasks_end_when_their_starter_is_killed() -> None:
     starter.stdout.close()
 
     eventually(lambda: not any(is_running(pid) for pid in pids))
+
+
+def test_a_stop_at_the_moment_of_its_end_loses_no_end(watchdog: Watchdog) -> None:
+    """Whoever sends the signal must not be the one who reaps it."""
+    for _ in range(40):
+        is_over = threading.Event()
+        launch = Launch(["/bin/true"], {}, Path("/"))
+        process = TaskProcess(launch, watchdog=watchdog, on_line=lambda *_: None, on_exit=is_over.set)
+        deadline = time.monotonic() + 5
+        while not is_over.is_set() and time.monotonic() < deadline:
+            process.ask_to_stop()
+
+        assert is_over.is_set()
