@@ -64,7 +64,7 @@ class Issuer:
             "aud": AUDIENCE,
             "client_id": "acme-app",
             "iat": at(),
-            "exp": at(minutes=5),
+            "exp": at(hours=8),  # from the beginning of the tests, and they take their time
             "cnf": None if bound_to is None else confirmation(bound_to),
         } | claims
         return self.sign(json.dumps(_said(said)).encode(), header=header)

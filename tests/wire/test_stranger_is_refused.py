@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from tests.certificates import SERVER_AUTH, YESTERDAY, Authority, Identity, client, rsa_key
+from tests.certificates import SERVER_AUTH, YESTERDAY, Authority, Identity, client
 from tests.wire.stage import Service, ask
 
 STRANGERS = {
@@ -14,7 +14,6 @@ STRANGERS = {
     "signed by an authority we do not know": Authority().client(),
     "expired": client(not_after=YESTERDAY),
     "for servers only": Authority().client(purposes=(SERVER_AUTH,)),
-    "with a weak key": client(key=rsa_key(1024)),
     "without extensions": client(without_extensions=True),
 }
 
