@@ -27,6 +27,7 @@ from stacks.fact_table import Fault, Report, Table
 from stacks.key_lines import locate_keys
 
 LOCAL: Final = "local"
+_HTTP_PORT: Final = 80
 """The environment of the embedded cloud; the one whose clients nobody cuts off by being quick."""
 HEALTHY_THRESHOLD: Final = 2
 UNHEALTHY_THRESHOLD: Final = 2
@@ -146,6 +147,12 @@ class Service:
     def stop_timeout_seconds(self) -> int:
         """From SIGTERM to SIGKILL: lame duck, drain, and 5 seconds to put the lights out."""
         return self.lame_duck_seconds + self.drain_seconds + 5
+
+    @property
+    def upstream_port(self) -> int | None:
+        """Where the upstream listens; None where nothing is forwarded."""
+        parts = UPSTREAM.fullmatch(self.forward_to or "")
+        return int(parts["port"] or _HTTP_PORT) if parts else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,20 @@ def _instance_security_group(environment: Environment, vpc: Ref) -> SecurityGrou
         SecurityGroupEgress=[
             SecurityGroupRule(
                 IpProtocol="tcp", FromPort=443, ToPort=443, CidrIp="0.0.0.0/0", Description="AWS over TLS"
-            )
+            ),
+            *_upstream_egress(environment.service.upstream_port),
         ],
         Tags=Tags(Name=f"{environment.project}-{environment.name}-instance"),
     )
+
+
+def _upstream_egress(port: int | None) -> list[SecurityGroupRule]:
+    """Let tasks out to what they forward to; its name has addresses that nobody knows here."""
+    if port in {None, 443}:
+        return []
+    return [
+        SecurityGroupRule(IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0", Description="The upstream")
+    ]
 
 
 def _egress(title: str, port: int, what: str) -> SecurityGroupEgress:

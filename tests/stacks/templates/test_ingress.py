@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -114,6 +115,19 @@ def test_container_instances_speak_tls_to_aws_and_nothing_else(name: str) -> Non
     (rule,) = properties(catalog(name), "ingress", "InstanceSecurityGroup")["SecurityGroupEgress"]
 
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "ports"), [("http://a.internal:8080", [443, 8080]), ("http://a.internal", [443, 80])]
+)
+def test_an_upstream_is_let_out_to_by_its_port(name: str, upstream: str, ports: list[int]) -> None:
+    """Else every request that is forwarded would wait for a connection that cannot come."""
+    facts = environment(name)
+    forwarding = assemble(replace(facts, service=replace(facts.service, forward_to=upstream)))
+
+    rules = properties(forwarding, "ingress", "InstanceSecurityGroup")["SecurityGroupEgress"]
+
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(port, port) for port in ports]
 
 
 def test_the_host_name_is_an_alias_where_the_zone_is_ours(name: str) -> None:
