@@ -200,6 +200,8 @@ class Metric(StrEnum):
     """Gauge, of each worker."""
     REQUESTS = "Requests"
     """Count; dimension `decision`."""
+    REQUESTS_FAILED = "RequestsFailed"
+    """Count: 5xx of what is behind the gate, or an answer broken off that its peer still waited for."""
     REFUSALS = "Refusals"
     """Count; dimension `reason`."""
     LATENCY = "Latency"

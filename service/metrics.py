@@ -44,6 +44,7 @@ UNITS: Final[Mapping[Metric, str]] = {
     Metric.CONNECTIONS_REFUSED: "Count",
     Metric.CONNECTIONS_OPEN: "Count",
     Metric.REQUESTS: "Count",
+    Metric.REQUESTS_FAILED: "Count",
     Metric.REFUSALS: "Count",
     Metric.LATENCY: "Milliseconds",
     Metric.SERVER_CERTIFICATE_DAYS: "None",

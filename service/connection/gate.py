@@ -169,6 +169,8 @@ class Gate:
         self._latency.add(milliseconds)
         if decision == _REFUSED and reason is not None:
             self._metrics.count(Metric.REFUSALS, reason=reason)
+        elif decision == _FAILED and not request.has_peer_gone:
+            self._metrics.count(Metric.REQUESTS_FAILED)
 
 
 class _Request:
@@ -182,11 +184,11 @@ class _Request:
         cause: What went wrong, for the audit and not for the peer.
         status: Of the answer; None while nothing of it was passed on.
         began: On the performance counter, in seconds.
+        has_peer_gone: Before it had its answer.
     """
 
     __slots__ = (
         "_body",
-        "_has_peer_gone",
         "_is_recorded",
         "_is_replayed",
         "_receive",
@@ -196,6 +198,7 @@ class _Request:
         "began",
         "cause",
         "decision",
+        "has_peer_gone",
         "id",
         "peer",
         "scope",
@@ -218,7 +221,7 @@ class _Request:
         self._is_recorded = False
         self._body: bytes | None = None
         self._is_replayed = False
-        self._has_peer_gone = False
+        self.has_peer_gone = False
         self._start: Message | None = None
 
     def presented(self, at: datetime) -> Presented:
@@ -247,6 +250,7 @@ class _Request:
             while more:
                 message = await self._receive()
                 if message["type"] != "http.request":
+                    self.has_peer_gone = True
                     raise PeerGoneError
                 chunks.append(message.get("body", b""))
                 read, more = read + len(chunks[-1]), message.get("more_body", False)
@@ -264,7 +268,7 @@ class _Request:
             return {"type": "http.request", "body": self._body, "more_body": False}
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._has_peer_gone = True
+            self.has_peer_gone = True
         return message
 
     async def send(self, message: Message) -> None:
@@ -305,7 +309,7 @@ class _Request:
         Raises:
             RuntimeError: Nobody has.
         """
-        if self.status is None and not self._has_peer_gone:
+        if self.status is None and not self.has_peer_gone:
             raise RuntimeError("the application returned without an answer")
 
     async def fail(self, error: BaseException) -> None:
@@ -319,9 +323,9 @@ class _Request:
         self._start = None
         if isinstance(error, BodyTooLargeError) and self.status is None:
             await self._explain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is limited to {error.max_bytes} bytes.")
-        elif isinstance(error, UpstreamError) and self.status is None and not self._has_peer_gone:
+        elif isinstance(error, UpstreamError) and self.status is None and not self.has_peer_gone:
             await self._explain(error.status, error.detail)
-        elif self._has_peer_gone or isinstance(error, PeerGoneError | UpstreamError):
+        elif self.has_peer_gone or isinstance(error, PeerGoneError | UpstreamError):
             self.decision = _FAILED
         else:
             _log.error("request %s: nobody could answer", self.id, exc_info=error)

@@ -364,6 +364,14 @@ def _measured_watches(environment: Environment) -> list[_Watch]:
             "Decisions are missing in the log, because nobody read the tasks' output in time: see audit_lines_lost.",
         ),
         _Watch(
+            "RequestsFailing",
+            *more_than(20, Metric.REQUESTS_FAILED),
+            "The application or the upstream fails clients that were let in: see decision failed and its cause in the log.",
+            period=5 * _MINUTE,
+            breaches=2,
+            of=3,
+        ),
+        _Watch(
             "RefusalsMany",
             *more_than(100, Metric.REFUSALS),
             "Many requests are refused: the metric by reason and the log say which clients, and why.",

@@ -232,6 +232,22 @@ def test_a_client_that_was_let_in_is_measured_by_the_end_of_its_enrollment() -> 
     assert days == [20, 20]
 
 
+def test_a_request_that_failed_is_counted_by_itself_for_an_alarm_to_watch() -> None:
+    """An upstream that is down, an application that raises: nobody is refused, and somebody must be woken."""
+    lines = Lines()
+    metrics = Metrics(AuditLog(lines, environment="test", clock=NOW.timestamp))
+
+    async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise UpstreamError("down")
+
+    request(gate(ACME, lines, fail, metrics=metrics))
+    request(gate(ACME, lines, metrics=metrics))
+    request(gate(Refused(Reason.REGISTRY_UNAVAILABLE), lines, metrics=metrics))
+    metrics.write(NOW)
+
+    assert [line[Metric.REQUESTS_FAILED] for line in lines if Metric.REQUESTS_FAILED in line] == [1]
+
+
 @pytest.mark.parametrize("character", ["a", "\u20ac", "\U0001f600", "\0"], ids=ascii)
 def test_a_line_is_cut_before_a_pipe_would_tear_it(character: str) -> None:
     """Whatever the characters take once they are escaped, in the path and in the client's name."""

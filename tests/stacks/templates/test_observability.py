@@ -104,6 +104,7 @@ OUR_OWN = {
     "CertificateReloadFailing": (Metric.RELOAD_FAILURES, "Sum", "GreaterThanThreshold", 0),
     "KeySetFailing": (Metric.KEY_SET_FAILURES, "Sum", "GreaterThanThreshold", 0),
     "AuditLinesLost": (Metric.AUDIT_LINES_LOST, "Sum", "GreaterThanThreshold", 0),
+    "RequestsFailing": (Metric.REQUESTS_FAILED, "Sum", "GreaterThanThreshold", 20),
     "RefusalsMany": (Metric.REFUSALS, "Sum", "GreaterThanThreshold", 100),
 }
 
