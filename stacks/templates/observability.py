@@ -366,7 +366,7 @@ def _measured_watches(environment: Environment) -> list[_Watch]:
         _Watch(
             "RequestsFailing",
             *more_than(20, Metric.REQUESTS_FAILED),
-            "The application or the upstream fails clients that were let in: see decision failed and its cause in the log.",
+            "What is behind the gate fails clients that were let in: see decision failed and its cause in the log.",
             period=5 * _MINUTE,
             breaches=2,
             of=3,
