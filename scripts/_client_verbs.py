@@ -59,7 +59,10 @@ def rotate(options: argparse.Namespace, terminal: Terminal, open_operator: Opene
         operator.account, operator.environment, options.client, data, overlap_days=options.overlap_days
     )
     enrolled = rotated.enrollment
-    terminal.progress(f"enrolled in {name}; the ones before it are retiring")
+    if enrolled.is_new or rotated.retiring:
+        terminal.progress(f"enrolled in {name}; the ones before it are retiring")
+    else:
+        terminal.progress(f"enrolled in {name} before, and no other is in force; nothing was changed")
     _show_all([each for each in (enrolled.record, enrolled.key, *rotated.retiring) if each], terminal)
     for warning in rotated.warnings:
         terminal.warning(warning)

@@ -126,11 +126,16 @@ def fingerprint_of(certificate: Path) -> str:
     except OSError as error:
         raise ProbeUsageError(f"{certificate} cannot be read: {in_words(error)}") from error
     except ValueError as error:
+        is_key = "PRIVATE KEY-----" in text
         raise ProbeUsageError(
-            f"{certificate} holds no certificate in PEM",
-            hint="DER becomes PEM with: openssl x509 -inform der -in FILE -out client.pem",
+            f"{certificate} holds {'a private key and no certificate' if is_key else 'no certificate in PEM'}",
+            hint=_OF_A_KEY if is_key else _OF_NO_PEM,
         ) from error
     return hashlib.sha256(der).hexdigest()
+
+
+_OF_A_KEY: Final = "give the certificate with --cert, and its key with --key"
+_OF_NO_PEM: Final = "DER becomes PEM with: openssl x509 -inform der -in FILE -out client.pem"
 
 
 # -- the walk ----------------------------------------------------------------------

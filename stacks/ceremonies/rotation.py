@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from service.contract import ClientState
+from service.identity.certificate import Fingerprint
 from stacks.ceremonies.access import Clients
 from stacks.ceremonies.client_table import ClientTable
 from stacks.ceremonies.enrollment import (
@@ -25,6 +26,7 @@ from stacks.ceremonies.enrollment import (
     enroll,
     find,
 )
+from stacks.ceremonies.pasted import read_certificate
 from stacks.ceremonies.registry_items import Enrolled, EnrolledCertificate, EnrolledKey, IssuedToken
 from stacks.environment import Environment
 
@@ -66,7 +68,8 @@ def rotate(  # noqa: PLR0913 -- where, then what
     Raises:
         PastedError: It is not exactly one certificate, or a private key came along.
         UnknownCertificateError: There is no such client.
-        EnrollmentRefusedError: The client has nothing in force, or certificates with different roles.
+        EnrollmentRefusedError: The client has nothing in force, or certificates with different roles; or this is the
+            certificate that another one follows already.
         AlreadyEnrolledError: For another client, or revoked.
     """
     at = (at or datetime.now(UTC)).replace(microsecond=0)
@@ -75,6 +78,7 @@ def rotate(  # noqa: PLR0913 -- where, then what
     entries = find(table, environment, checked_name(client))
     current = [each for each in entries if _is_in_force(each, at)]
     terms = Terms(_roles_of(client, current), DEFAULT_PIN_DAYS if _pins(current) else None)
+    _refuse_going_back(read_certificate(certificate).fingerprint, entries)
     enrollment = enroll(clients, environment, client, certificate, terms, at=at)
     old = [each for each in current if _is_other(each, enrollment.record)]
     retired = [each.key for each in old if table.mark_retiring(each.key, not_after=min(end, each.not_after))]
@@ -85,6 +89,16 @@ def rotate(  # noqa: PLR0913 -- where, then what
 def _is_in_force(entry: Enrolled, at: datetime) -> bool:
     is_proof = isinstance(entry, EnrolledCertificate | EnrolledKey)
     return is_proof and entry.state is ClientState.ACTIVE and entry.not_after >= at
+
+
+def _refuse_going_back(fingerprint: Fingerprint, entries: tuple[Enrolled, ...]) -> None:
+    """Keep the current certificate from ending for one that ends itself."""
+    for entry in entries:
+        if entry.key == fingerprint.hex and entry.state is ClientState.RETIRING:
+            raise EnrollmentRefusedError(
+                f"certificate {fingerprint} is retiring already, until {entry.not_after:%Y-%m-%d}; nothing was changed",
+                hint="give the client's next certificate; clients.py show --env ENV CLIENT lists what it has",
+            )
 
 
 def _roles_of(client: str, current: list[Enrolled]) -> tuple[str, ...]:

@@ -314,6 +314,15 @@ def test_a_client_gets_its_next_certificate(desk: Desk, partner: Identity) -> No
     assert _item(desk, partner)[RegistryAttribute.STATE]["S"] == "retiring"
 
 
+def test_the_current_certificate_given_as_the_next_one_is_told_apart(desk: Desk, partner: Identity) -> None:
+    _enroll(desk, partner.pem)
+
+    said = desk.run(clients.main, "rotate", "--env", "local", "--client", "acme", "-", pasted=partner.pem)
+
+    assert "nothing was changed" in said.err
+    assert "retiring" not in said.err
+
+
 def test_a_token_alone_goes_to_standard_output(desk: Desk, partner: Identity) -> None:
     """So that it can be piped to where it belongs, and stands in no transcript of the rest."""
     _enroll(desk, partner.pem, name="Mercy General")

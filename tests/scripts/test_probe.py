@@ -87,11 +87,13 @@ def test_what_a_server_says_of_nothing_is_none(trust: tuple[Path, Authority], tm
     [
         ("alone", "holds no private key\nhint: give it with --key FILE"),
         ("directory", "cannot be read: is a directory"),
+        ("key.pem", "holds a private key and no certificate\nhint: give the certificate with --cert, and its key with"),
         ("table.csv", "holds no certificate in PEM\nhint: DER becomes PEM with: openssl x509"),
     ],
 )
 def test_a_file_that_is_no_certificate_is_told_from_one_without_its_key(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "alone").write_bytes(client().write(tmp_path / "client")[0].read_bytes())
+    (tmp_path / "key.pem").write_bytes(client().key_pem)
     (tmp_path / "directory").mkdir()
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
 

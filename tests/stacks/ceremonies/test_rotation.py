@@ -132,3 +132,15 @@ def test_the_old_one_does_not_come_back_by_enrolling_it_again_and_who_types_that
 
     assert not again.is_new
     assert any("its enrollment ended" in warning and "next certificate" in warning for warning in again.warnings)
+
+
+def test_the_old_certificate_given_as_the_next_one_does_not_end_the_new_one(caller: Caller, partner: Identity) -> None:
+    """Whoever attaches the wrong of two files would lock the client out thirty days later."""
+    following = client()
+    rotate(caller, LOCAL, "acme", following.pem, at=NOW)
+
+    with pytest.raises(EnrollmentRefusedError, match="is retiring already") as refused:
+        rotate(caller, LOCAL, "acme", partner.pem, at=NOW)
+
+    assert "next certificate" in str(refused.value.hint)
+    assert entry(caller, following.fingerprint).state is ClientState.ACTIVE
