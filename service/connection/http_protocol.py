@@ -200,6 +200,11 @@ class HttpProtocol:
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
         self._rewind()
 
+    @property
+    def is_within_request(self) -> bool:
+        """Whether a request has begun to come and is not whole."""
+        return self._is_in_head or self._is_in_body
+
     def peer_ended(self) -> None:
         """Finish without another byte of the peer: answer what was asked in whole, give up what was not."""
         if self._current is None or self._is_in_head or self._is_in_body:

@@ -272,13 +272,16 @@ class Session(asyncio.Protocol):
             self._note_failed_handshake(", ".join(step.failure.reasons))
             self._finish(step.outgoing)
             return
-        self._transport.write(step.outgoing)
+        if step.outgoing:
+            self._transport.write(step.outgoing)
         if tls.peer is not None:
             self._begin_http()
             self._hear(step.plaintext, is_closed=step.closed)
+            if self._http is None or self._http.is_within_request:
+                # Else a whole request came along, and its answer is the acknowledgment.
+                _acknowledge_quickly(self._transport)
 
     def _begin_http(self) -> None:
-        _acknowledge_quickly(self._transport)
         self._phase = _Phase.HTTP
         peer = self._opened().peer
         if peer is not None:

@@ -24,7 +24,7 @@ import pytest
 from stacks.local_cloud.addresses import AddressPool
 from stacks.local_cloud.balancer import Balancer, Target
 from stacks.local_cloud.balancer_settings import BalancerSettings, HealthCheckSettings, ListenerSettings
-from tests.certificates import Identity, client
+from tests.certificates import HOST_NAME, Identity, client
 from tests.wire.stage import WAIT_SECONDS, Aws, Connection, Service, client_context
 
 TRIES: Final = 9
@@ -85,6 +85,39 @@ def test_a_client_that_keeps_nagle_is_answered_at_once(direct_service: Service, 
     seconds = seconds_to_answer(direct_service, partner, direct_service.address, nagle=True)
 
     assert seconds < DELAYED_ACKNOWLEDGMENT_SECONDS * 0.75
+
+
+def handshake_with_half_a_request(plain: socket.socket, context: ssl.SSLContext, *, half: bytes) -> None:
+    """Send the Finished and the beginning of a request as one segment, and the rest in another."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=HOST_NAME)
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            plain.sendall(outgoing.read())
+            incoming.write(plain.recv(65536))
+    tls.write(half)
+    plain.sendall(outgoing.read())
+    tls.write(b"\r\n")
+    # Nagle's algorithm keeps this until the segment before is acknowledged.
+    plain.sendall(outgoing.read())
+
+
+def test_a_request_that_came_half_with_the_handshake_is_answered_at_once(
+    direct_service: Service, partner: Identity
+) -> None:
+    context = client_context(direct_service.trust, partner, version=ssl.TLSVersion.TLSv1_3)
+    times = []
+    for _ in range(TRIES):
+        with socket.create_connection(direct_service.address, timeout=WAIT_SECONDS) as plain:
+            began = time.perf_counter()
+            handshake_with_half_a_request(plain, context, half=f"GET / HTTP/1.1\r\nhost: {HOST_NAME}\r\n".encode())
+            assert plain.recv(65536)
+            times.append(time.perf_counter() - began)
+
+    assert statistics.median(times) < DELAYED_ACKNOWLEDGMENT_SECONDS * 0.75
 
 
 def test_a_client_of_the_usual_kind_is_answered_at_once_through_the_balancer(
