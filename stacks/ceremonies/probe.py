@@ -120,11 +120,12 @@ def fingerprint_of(certificate: Path) -> str:
     """
     try:
         text = certificate.read_bytes()[:MAX_CERTIFICATE_FILE_BYTES].decode("ascii", errors="replace")
+    except OSError as error:
+        raise ProbeUsageError(f"{certificate} cannot be read: {in_words(error)}") from error
+    try:
         begin = text.index("-----BEGIN CERTIFICATE-----")
         end = text.index("-----END CERTIFICATE-----", begin)
         der = ssl.PEM_cert_to_DER_cert(text[begin : end + len("-----END CERTIFICATE-----")])
-    except OSError as error:
-        raise ProbeUsageError(f"{certificate} cannot be read: {in_words(error)}") from error
     except ValueError as error:
         is_key = "PRIVATE KEY-----" in text
         raise ProbeUsageError(
