@@ -104,10 +104,20 @@ class Admissions:
             self._counters.add(self._worker, each, 1)
         return counters
 
-    def leave(self, counters: tuple[int, ...]) -> None:
-        """Take one out again, and for its source if it was counted there; else with nothing."""
+    def weigh(self, counters: tuple[int, ...], more: int) -> Crowding | None:
+        """Count one that is in for so many more, in all and for its source; nothing changes where that is too many."""
+        if self._counters.sum(_TOTAL) + more > self._limits.connections:
+            return Crowding.IN_ALL
+        if min(self._counters.sum(each) for each in counters) + more > self._limits.connections_per_source:
+            return Crowding.FROM_SOURCE
         for each in (_TOTAL, *counters):
-            self._counters.add(self._worker, each, -1)
+            self._counters.add(self._worker, each, more)
+        return None
+
+    def leave(self, counters: tuple[int, ...], *, weight: int = 1) -> None:
+        """Take one out again for all that it counted, and for its source if it was counted there; else with nothing."""
+        for each in (_TOTAL, *counters):
+            self._counters.add(self._worker, each, -weight)
 
 
 def _source(address: str) -> bytes:

@@ -33,6 +33,15 @@ from service.errors import ProxyHeaderError
 from service.metrics import Measures
 from service.settings import Limits
 
+_LIGHT_HANDSHAKE_BYTES: Final = 8 * 1024
+_HEAVY_BYTES: Final = 4 * 1024
+"""
+A handshake beyond the one counts as one more connection for each of the other.
+
+OpenSSL keeps all the certificates that a peer sent, as long as the connection lives, and takes ten times their bytes
+for many small ones: for each of these pieces about what an idle connection takes.
+"""
+
 
 class _Phase(Enum):
     PROXY_HEADER = auto()
@@ -101,6 +110,7 @@ class Session(asyncio.Protocol):
         "_tls",
         "_transport",
         "_vpc_endpoint",
+        "_weight",
         "began",
     )
 
@@ -117,6 +127,7 @@ class Session(asyncio.Protocol):
         self._is_paused = False
         self._has_peer_ended = False
         self._counters: tuple[int, ...] | None = None
+        self._weight = 1
         self._vpc_endpoint: str | None = None
 
     # -- what the transport says ---------------------------------------------
@@ -161,7 +172,7 @@ class Session(asyncio.Protocol):
         self._deadline.close()
         self._phase = _Phase.LINGERING
         if self._counters is not None:
-            self._hall.admissions.leave(self._counters)
+            self._hall.admissions.leave(self._counters, weight=self._weight)
             self._counters = None
         self._hall.roster.discard(self)
 
@@ -272,6 +283,10 @@ class Session(asyncio.Protocol):
             self._note_failed_handshake(", ".join(step.failure.reasons))
             self._finish(step.outgoing)
             return
+        crowding = self._weigh(tls.handshake_bytes)
+        if crowding is not None:
+            self._turn_away(crowding)
+            return
         if step.outgoing:
             self._transport.write(step.outgoing)
         if tls.peer is not None:
@@ -280,6 +295,16 @@ class Session(asyncio.Protocol):
             if self._http is None or self._http.is_within_request:
                 # Else a whole request came along, and its answer is the acknowledgment.
                 _acknowledge_quickly(self._transport)
+
+    def _weigh(self, handshake_bytes: int) -> Crowding | None:
+        """Count a handshake for as much as it takes."""
+        more = 1 + max(handshake_bytes - _LIGHT_HANDSHAKE_BYTES, 0) // _HEAVY_BYTES - self._weight
+        if more <= 0:
+            return None
+        crowding = self._hall.admissions.weigh(self._counters or (), more)
+        if crowding is None:
+            self._weight += more
+        return crowding
 
     def _begin_http(self) -> None:
         self._phase = _Phase.HTTP

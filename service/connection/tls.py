@@ -86,12 +86,14 @@ class TlsConnection:
 
     Attributes:
         peer: Who is on the other end; None until the handshake is complete.
+        handshake_bytes: What it has sent for that; the piece that completed it is not counted.
     """
 
-    __slots__ = ("_connection", "_records", "peer")
+    __slots__ = ("_connection", "_records", "handshake_bytes", "peer")
 
     def __init__(self, context: SSL.Context) -> None:
         self.peer: Peer | None = None
+        self.handshake_bytes = 0
         self._records = _RecordCounter()
         self._connection = SSL.Connection(context, None)
         self._connection.set_app_data([])
@@ -143,6 +145,7 @@ class TlsConnection:
             self._connection.do_handshake()
             self.peer = self._describe_peer()
         except SSL.WantReadError:
+            self.handshake_bytes += len(data)
             return Step(self._outgoing())
         except (SSL.Error, HandshakeFailedError) as error:
             return Step(self._outgoing(), failure=_failure(error))

@@ -69,6 +69,27 @@ def test_one_that_left_before_its_source_was_known_takes_nothing_from_it() -> No
     assert ours.enter_from(PARTNER) is Crowding.FROM_SOURCE
 
 
+def test_a_heavy_one_counts_for_several_until_it_leaves() -> None:
+    ours = admissions(SharedCounters(1), in_all=9, per_source=4)
+    (heavy,) = fill(ours, PARTNER, 1)
+
+    assert ours.weigh(heavy, 4) is Crowding.FROM_SOURCE
+    assert ours.weigh(heavy, 3) is None
+    assert ours.enter_from(PARTNER) is Crowding.FROM_SOURCE
+
+    ours.leave(heavy, weight=4)
+
+    fill(ours, PARTNER, 4)
+
+
+def test_heavy_ones_of_many_sources_meet_the_bound_in_all() -> None:
+    ours = admissions(SharedCounters(1), in_all=5, per_source=4)
+    heavy, other = fill(ours, PARTNER, 1) + fill(ours, "192.0.2.8", 1)
+
+    assert ours.weigh(heavy, 3) is None
+    assert ours.weigh(other, 1) is Crowding.IN_ALL
+
+
 def test_an_ipv6_site_is_one_source() -> None:
     """Whoever has a /64 has 18 trillion addresses."""
     ours = admissions(SharedCounters(1))

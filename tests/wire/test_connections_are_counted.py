@@ -10,12 +10,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service.contract import Metric, Variable
-from tests.certificates import Authority, client
+from tests.certificates import Authority, Identity, client
 from tests.wire.conftest import StartService
 from tests.wire.stage import (
     PROXY,
@@ -77,6 +78,40 @@ def test_over_the_bound_in_all_a_connection_ends_before_its_first_byte(crowded: 
         assert crowded.health() == 200  # another port, and not a peer's
 
     wait_until(lambda: is_answered(crowded))
+
+
+def bundle(count: int) -> Identity:
+    """Make a client that sends many small certificates beside its own."""
+    stuffing = tuple(client(common_name=str(number)).certificate for number in range(count))
+    return replace(client(), issuers=stuffing)
+
+
+def test_who_sends_certificates_by_the_dozen_counts_for_several(start_service: StartService) -> None:
+    """
+    An attack: OpenSSL keeps all of a chain as long as the connection lives, ten times its bytes.
+
+    A thousand connections of one stranger were 1 GiB, which is all that a task has.
+    """
+    service = start_service(**{Variable.CONNECTIONS_PER_SOURCE: "20", Variable.PROXY_PROTOCOL: "forbidden"})
+    context = client_context(service.trust, bundle(160))
+    held: list[Connection] = []
+
+    def join() -> bool:
+        plain = socket.create_connection(service.address, timeout=10)
+        with suppress(*HANDSHAKE_ENDED):
+            held.append(Connection.over(plain, context, proxy=b""))
+            return held[-1].get().status == 403
+        return False
+
+    assert join()
+    assert not join()
+    service.event("connection_refused", reason="connections_per_source")
+    assert ask(service, proxy=b"").status == 403
+
+    held[0].close()
+    wait_until(join)
+    for each in held:
+        each.close()
 
 
 def test_the_connections_of_workers_that_died_are_not_counted_for_ever(crowded: Service) -> None:
