@@ -37,7 +37,7 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
 
     for said in (
         f"no connection within {patience.connect} s",
-        f"no more of it within {patience.read} s",
+        f"no more of it within `upstream_seconds` ({patience.read}, ",
         f"not taken within {patience.write} s",
         f"all {forward.MAX_CONNECTIONS} connections of a worker are taken for {patience.pool} s",
         f"idle connections longer than {forward.IDLE_SECONDS:g} s",
