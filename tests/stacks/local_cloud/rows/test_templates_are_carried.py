@@ -57,7 +57,8 @@ def deploy(cloudformation: Client, entry: StackEntry, outputs: dict[str, str]) -
     return str(stack_id)
 
 
-@pytest.mark.parametrize("name", ["production", pytest.param("staging", marks=pytest.mark.slow)])
+@pytest.mark.slow  # its small siblings: test_embedded_cloud_takes_them.py, and the walk, which takes `local` down again
+@pytest.mark.parametrize("name", ["production", "staging"])
 def test_environment_is_carried(name: str) -> None:
     """
     With NAT and with endpoints; `local` is what the walk itself deploys.
