@@ -89,16 +89,20 @@ wheels: $(READY)
 	  --python-version $(IMAGE_PYTHON) $(foreach glibc,34 28 17,--platform manylinux_2_$(glibc)_$(IMAGE_MACHINE)) \
 	  --platform manylinux2014_$(IMAGE_MACHINE) --requirement service/requirements.lock --dest $(WHEELS)
 
-clean:
-	@pid=$$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' .local/cloud.json 2>/dev/null); \
+# Nobody takes away what a cloud that is up runs from.
+REFUSE_WHILE_UP = pid=$$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' .local/cloud.json 2>/dev/null); \
 	if [ -n "$$pid" ] && kill -0 "$$pid" 2>/dev/null; then \
-	  echo "error: make local is up here, in process $$pid" >&2; \
-	  echo "hint: end it with Ctrl-C, then make clean" >&2; exit 1; fi
+	  echo "error: make local is up here, in process $$pid, and runs from $(VENV)" >&2; \
+	  echo "hint: end it with Ctrl-C, then make $(MAKECMDGOALS)" >&2; exit 1; fi
+
+clean:
+	@$(REFUSE_WHILE_UP)
 	@rm -rf $(VENV) .venv-* .local .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov service/wheels
 
 # -- set-up ---------------------------------------------------------------------
 
 $(READY): requirements.lock
+	@$(REFUSE_WHILE_UP)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: $(PYTHON) is missing or older than 3.11"; \
 	  echo "hint: apt-get install python3, or make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2

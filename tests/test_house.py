@@ -229,9 +229,24 @@ def test_make_clean_takes_nothing_from_under_a_cloud_that_is_up(tmp_path: Path) 
 
     done = make("clean", directory=tmp_path)
 
-    assert f"error: make local is up here, in process {os.getpid()}\n" in done.stderr
+    assert f"error: make local is up here, in process {os.getpid()}, and runs from .venv\n" in done.stderr
     assert done.returncode != 0
     assert file.exists()
+
+
+def test_new_pins_are_not_installed_under_a_cloud_that_is_up(tmp_path: Path) -> None:
+    """Who pulls a change of the lock while it is up would take the libraries from under its tasks."""
+    announced(tmp_path, pid=os.getpid())
+    (tmp_path / "requirements.lock").write_text("")
+    kept = tmp_path / ".venv" / "kept"
+    kept.parent.mkdir()
+    kept.write_text("")
+
+    done = make("ready", directory=tmp_path)
+
+    assert "hint: end it with Ctrl-C, then make ready\n" in done.stderr
+    assert done.returncode != 0
+    assert kept.exists()
 
 
 def test_make_clean_removes_what_a_killed_cloud_left(tmp_path: Path) -> None:
