@@ -31,6 +31,13 @@ from service.settings import Limits
 
 _log = logging.getLogger(__name__)
 
+MAX_FIELDS: Final = 256
+"""
+Of a head. Browsers send some twenty; Apache and Tomcat take a hundred.
+
+A field of few bytes takes thirty times as many here, so that bytes alone would not bound the memory of a head.
+"""
+
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -260,8 +267,13 @@ class HttpProtocol:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the head; a trailer must not pass for one (RFC 9110, section 6.5.1)."""
-        if self._is_in_head:
+        if not self._is_in_head or self._is_over:
+            return
+        if len(self._headers) < MAX_FIELDS:
             self._headers.append((name.lower(), value))
+        else:
+            detail = f"The request has more than {MAX_FIELDS} header fields."
+            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def on_headers_complete(self) -> None:
         """Take the request: it is answered at once, or waits for those before it."""

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.connection.deadline import Deadline
-from service.connection.http_protocol import Answering, HttpProtocol, Sides
+from service.connection.http_protocol import MAX_FIELDS, Answering, HttpProtocol, Sides
 from service.endpoints.asgi import Application, Receive, Scope, Send, answer
 from service.settings import Limits
 
@@ -209,6 +209,18 @@ def test_a_length_is_read_however_many_zeros_stand_before_it(zeros: int) -> None
 
     assert wire.written.startswith(b"HTTP/1.1 200 ")
     assert b'"body": "abcde"' in wire.written
+
+
+def test_fields_by_the_thousand_are_not_kept() -> None:
+    """An attack: short fields take thirty times their bytes here, in each of a thousand heads that never end."""
+    few, many = (b"GET /1 HTTP/1.1\r\nhost: a\r\n" + b"ab:\r\n" * count for count in (MAX_FIELDS - 1, MAX_FIELDS + 1))
+
+    assert talk([few + b"\r\n"]).written.startswith(b"HTTP/1.1 200 ")
+    for head in (many, many + b"\r\n"):
+        refused = talk([head])
+        assert refused.written.startswith(b"HTTP/1.1 431 ")
+        assert refused.written.count(b"HTTP/1.1 ") == 1
+        assert refused.is_closed
 
 
 def test_half_an_answer_is_never_taken_for_a_whole_one(caplog: pytest.LogCaptureFixture) -> None:
