@@ -43,13 +43,22 @@ class Lifespan:
             ApplicationError: It says that it cannot.
         """
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
-        self._task = asyncio.ensure_future(self._application(scope, self._told.get, self._heard.put))
+        task = self._task = asyncio.ensure_future(self._live(scope))
         answer = await self._tell("lifespan.startup")
         if answer is None:
             self._task = None
+            if isinstance(error := task.exception(), ApplicationError):
+                raise error
         elif answer["type"] == "lifespan.startup.failed":
             self._task.cancel()
             raise ApplicationError(cause=_last_line(answer.get("message", "")) or "it does not say why")
+
+    async def _live(self, scope: dict[str, Any]) -> None:  # Any: as above
+        try:
+            await self._application(scope, self._told.get, self._heard.put)
+        except SystemExit as error:
+            # Out of a task it would end the loop, and the worker without a reason: its successors too, for ever.
+            raise ApplicationError(cause=f"SystemExit: {error}") from error
 
     async def stop(self) -> None:
         """Let it end; whatever it says then changes nothing any more."""

@@ -121,7 +121,7 @@ def load_application(reference: str) -> Application:
     module, _, attribute = reference.partition(":")
     try:
         loaded = attrgetter(attribute)(importlib.import_module(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ApplicationError(reference=reference, cause=_in_one_line(error)) from error
     if not callable(loaded):
         raise ApplicationError(reference=reference, cause=f"it is {type(loaded).__name__} and cannot be called")
@@ -164,7 +164,7 @@ def _name(der: bytes) -> str | None:
         return None
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: BaseException) -> str:
     """Say an error with the place it came from, which is what its author needs first."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename} line {frames[-1].lineno})" if frames and frames[-1].filename != __file__ else ""

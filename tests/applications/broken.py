@@ -17,7 +17,16 @@ class Raises:
         raise RuntimeError(f"no {name} today")
 
 
+class Exits:
+    """Ends the process when it is looked up, as a check of a configuration may."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Do so."""
+        raise SystemExit(f"no {name} today")
+
+
 raises = Raises()
+exits = Exits()
 
 
 def _refuse_to_start() -> Any:
@@ -28,6 +37,11 @@ async def _never_starts(scope: Any, receive: Any, send: Any) -> None:
     assert scope["type"] == "lifespan"
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no configuration"})
+
+
+async def _exits(_scope: Any, receive: Any, _send: Any) -> None:
+    await receive()
+    raise SystemExit("no configuration")
 
 
 class _Lifespan:
@@ -42,4 +56,5 @@ class _Lifespan:
 
 
 never_starts = _never_starts
+exits_at_start = _exits
 starlette = Starlette(lifespan=_Lifespan)

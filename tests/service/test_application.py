@@ -43,6 +43,7 @@ def test_finding_a_module_imports_nothing_of_it() -> None:
         ("missing", r"AttributeError: module 'tests.applications.broken' has no attribute 'missing'$"),
         ("no_application", r"it is dict and cannot be called"),
         ("raises.app", r"RuntimeError: no app today \(.*broken.py line \d+\)"),
+        ("exits.app", r"SystemExit: no app today \(.*broken.py line \d+\)"),
     ],
 )
 def test_whatever_its_import_raises_is_one_line(attribute: str, cause: str) -> None:

@@ -25,6 +25,7 @@ def test_a_module_that_is_missing_is_found_before_anything_listens(aws: Aws, buc
     ("reference", "cause"),
     [
         ("broken:starlette", "ConnectionError: the database does not answer"),
+        ("broken:exits_at_start", "SystemExit: no configuration"),
         (
             "broken_at_import:app",
             r"ModuleNotFoundError: .*a_library_that_is_not_installed.*broken_at_import.py line 3\)",
