@@ -133,6 +133,7 @@ class HttpProtocol:
         "_is_paused",
         "_loop",
         "_parser",
+        "_piece_bytes",
         "_queue",
         "_report",
         "_sides",
@@ -164,6 +165,7 @@ class HttpProtocol:
         self._current: Exchange | None = None
         self._queue: deque[Exchange] | None = None
         self._field_bytes = 0
+        self._piece_bytes = 0
         self._body_bytes = 0
         self._is_in_head = False
         self._is_in_body = False
@@ -189,7 +191,8 @@ class HttpProtocol:
         """
         if self._is_over or self._has_last_request:
             return
-        self._field_bytes += len(data)
+        self._piece_bytes = len(data)
+        self._field_bytes += self._piece_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -202,9 +205,7 @@ class HttpProtocol:
             if not self._has_last_request:
                 self.refuse(HTTPStatus.BAD_REQUEST, f"This is not HTTP/1.1 as we take it: {error}.")
         if self._field_bytes > self._answering.limits.head_bytes:
-            limit = self._answering.limits.head_bytes
-            detail = f"The request line and header fields are longer than {limit} bytes."
-            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._head_too_long())
         self._rewind()
 
     @property
@@ -277,14 +278,15 @@ class HttpProtocol:
 
     def on_headers_complete(self) -> None:
         """Take the request: it is answered at once, or waits for those before it."""
-        self._field_bytes = self._body_bytes = 0
+        # What else was whole in this piece has taken the count back; then the head is no longer than the piece.
+        came, self._field_bytes, self._body_bytes = self._field_bytes or self._piece_bytes, 0, 0
         self._is_in_head, self._is_in_body = False, True
         self._clock = None
         self._incoming = None
         if self._is_over or (self._is_last_request and self._current is not None):
             return
         try:
-            exchange = self._read_head()
+            exchange = self._read_head(came)
         except BadRequestError as error:
             self.refuse(error.status, error.detail)
             return
@@ -373,14 +375,19 @@ class HttpProtocol:
 
     # -- a request's head ------------------------------------------------------------------
 
-    def _read_head(self) -> Exchange:
+    def _read_head(self, came: int) -> Exchange:
         """
         Make an exchange of a request's head.
+
+        Args:
+            came: Bytes, the head among them; where those are no more than a head may have, nothing is to be counted.
 
         Raises:
             BadRequestError: It cannot be taken.
         """
         parser = self._parser
+        if came > self._answering.limits.head_bytes and self._head_bytes() > self._answering.limits.head_bytes:
+            raise BadRequestError(self._head_too_long(), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         version: str = parser.get_http_version()
         head = read_head(version, self._headers, max_body_bytes=self._answering.limits.body_bytes)
         if parser.should_upgrade():
@@ -392,6 +399,14 @@ class HttpProtocol:
             expects_continue=head.expects_continue,
             is_whole=not head.has_body,
         )
+
+    def _head_bytes(self) -> int:
+        """Count a head that is whole, without the spaces around its values."""
+        line = len(self._parser.get_method()) + len(self._url) + len(" " + " HTTP/1.1" + "\r\n")
+        return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self._headers) + len("\r\n")
+
+    def _head_too_long(self) -> str:
+        return f"The request line and header fields are longer than {self._answering.limits.head_bytes} bytes."
 
     def _check_upgrade(self, *, has_body: bool) -> None:
         """No other protocol is spoken here; the parser cannot read on after such a request."""

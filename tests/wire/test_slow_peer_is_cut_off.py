@@ -105,6 +105,21 @@ def test_a_head_without_bound_is_answered_431(doorstep: Doorstep) -> None:
     opened.close()
 
 
+@pytest.mark.parametrize(("excess", "status"), [(0, 200), (1, 431)])
+def test_the_bound_of_a_head_is_exact_however_it_comes(doorstep: Doorstep, excess: int, status: int) -> None:
+    """Whole in one record, behind a body that came with it."""
+    first, opening = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\na", b"GET / HTTP/1.1\r\nhost: a\r\nx: "
+    head = opening + b"a" * (LIMITS.head_bytes + excess - len(opening) - 4) + b"\r\n\r\n"
+    opened = open_tls(doorstep)
+    opened.send(first)
+    assert opened.answer().status == 200
+
+    opened.send(b"a" + head)
+
+    assert opened.answer().status == status
+    opened.close()
+
+
 def test_fifty_mebibytes_of_head_are_dropped_unread(doorstep: Doorstep) -> None:
     """After the refusal we take what comes without looking, and only for the linger time."""
     opened = open_tls(doorstep)
