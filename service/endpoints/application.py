@@ -160,7 +160,7 @@ def _pem(der: bytes) -> str:
 def _name(der: bytes) -> str | None:
     try:
         return x509.load_der_x509_certificate(der).subject.rfc4514_string()
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return None
 
 

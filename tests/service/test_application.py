@@ -165,6 +165,13 @@ def test_a_chain_that_only_openssl_reads_is_shown_as_it_came() -> None:
     assert described["client_cert_chain"] == [ssl.DER_cert_to_PEM_cert(each) for each in peer.chain]
 
 
+def test_a_leaf_of_a_version_that_nobody_knows_has_no_name() -> None:
+    """OpenSSL takes it in the handshake, and who comes with a token may come with it."""
+    known, unknown = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"
+
+    assert extension(client().der.replace(known, unknown, 1), "TLS_AES_128_GCM_SHA256")["client_cert_name"] is None
+
+
 def test_every_suite_we_offer_has_its_number() -> None:
     """Those that the standard library gives the suites of its own OpenSSL."""
     context = ssl.create_default_context()
