@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.endpoints.rate_limit import RateLimit, source_of
 
 
+@settings(deadline=None)
 @given(per_minute=st.integers(1, 60_000), at=st.floats(0, 1e7))
 def test_a_source_may_ask_a_minutes_worth_at_once_and_no_more(per_minute: int, at: float) -> None:
     asked = min(per_minute, 200)
