@@ -33,6 +33,9 @@ from service.errors import ProxyHeaderError
 from service.metrics import Measures
 from service.settings import Limits
 
+_TURN_BYTES: Final = 64 * 1024
+"""A peer that sends so much at once waits for everybody else's turn; less is what small messages come in."""
+
 _LIGHT_HANDSHAKE_BYTES: Final = 8 * 1024
 _HEAVY_BYTES: Final = 4 * 1024
 """
@@ -155,6 +158,14 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the phase they belong to."""
         _TAKES[self._phase](self, data)
+        if len(data) >= _TURN_BYTES and self._phase is _Phase.HTTP and not self._transport.is_closing():
+            # The event loop would read on from this peer, dozens of times, before anybody else's turn or deadline.
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_turn_again)
+
+    def _take_turn_again(self) -> None:
+        if self._phase is _Phase.HTTP and not (self._is_clogged or self._is_paused or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Take the end of the peer's half; True keeps our half open for an answer under way."""
