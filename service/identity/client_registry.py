@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -355,12 +355,8 @@ def parse_record(item: Item) -> ClientRecord:
     with _readable(item):
         return ClientRecord(
             fingerprint=Fingerprint(item[RegistryAttribute.FINGERPRINT]["S"]),
-            client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
             subject_public_key_info=bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"]),
-            state=ClientState(item[RegistryAttribute.STATE]["S"]),
-            roles=_parse_names(item[RegistryAttribute.ROLES]),
-            not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
-            not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+            **_parse_enrollment(item),
         )
 
 
@@ -374,12 +370,8 @@ def parse_pin_record(item: Item) -> PinRecord:
     with _readable(item):
         return PinRecord(
             pin=_parse_digest(item, PIN_KEY_PREFIX),
-            client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
             subject_public_key_info=bytes(item[RegistryAttribute.SUBJECT_PUBLIC_KEY_INFO]["B"]),
-            state=ClientState(item[RegistryAttribute.STATE]["S"]),
-            roles=_parse_names(item[RegistryAttribute.ROLES]),
-            not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
-            not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+            **_parse_enrollment(item),
         )
 
 
@@ -394,14 +386,30 @@ def parse_token_record(item: Item) -> TokenRecord:
         bound = item.get(RegistryAttribute.BOUND_TO)
         return TokenRecord(
             digest=_parse_digest(item, TOKEN_KEY_PREFIX),
-            client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
-            state=ClientState(item[RegistryAttribute.STATE]["S"]),
-            roles=_parse_names(item[RegistryAttribute.ROLES]),
             scopes=_parse_names(item[RegistryAttribute.SCOPES]),
-            not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
-            not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+            **_parse_enrollment(item),
             fingerprint=None if bound is None else Fingerprint(bound["S"]),
         )
+
+
+class _Enrollment(TypedDict):
+    """What the records of certificates, keys and tokens have in common."""
+
+    client: str
+    state: ClientState
+    roles: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+
+
+def _parse_enrollment(item: Item) -> _Enrollment:
+    return _Enrollment(
+        client=_parse_name(item[RegistryAttribute.CLIENT]["S"]),
+        state=ClientState(item[RegistryAttribute.STATE]["S"]),
+        roles=_parse_names(item[RegistryAttribute.ROLES]),
+        not_before=_parse_time(item[RegistryAttribute.NOT_BEFORE]["S"]),
+        not_after=_parse_time(item[RegistryAttribute.NOT_AFTER]["S"]),
+    )
 
 
 @contextmanager
