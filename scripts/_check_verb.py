@@ -5,6 +5,7 @@ The verb `check`: look for mistakes in the templates before AWS does.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from scripts._terminal import ROOT, ExitCode, Terminal, UsageError, environment_
 from stacks.catalog import Catalog, assemble
 from stacks.environment import Environment, find_environment, load_environment
 from stacks.errors import DeploymentError
+from stacks.rules.book import RULES, find_faults
 from stacks.rules.finding import Finding
-from stacks.rules.linter import lint
 
 
 class ProblemsFoundError(DeploymentError):
@@ -50,7 +51,13 @@ def check(options: argparse.Namespace, terminal: Terminal) -> int:
     """Check freshly rendered templates, or those of a directory."""
     request = Request.of(options)
     catalog = assemble(request.environment)
-    bodies = read_templates(request.directory, catalog) if request.directory else rendered(catalog)
+    bodies = rendered(catalog)
+    if request.directory:
+        given = read_templates(request.directory, catalog)
+        missing = [name for name in bodies if name not in given]
+        if missing:
+            terminal.progress(f"{request.directory} has no {', '.join(missing)}: judged as rendered")
+        bodies |= given
     findings = find_problems(bodies, request.environment)
     for finding in findings:
         if request.as_records:
@@ -60,9 +67,11 @@ def check(options: argparse.Namespace, terminal: Terminal) -> int:
     code = ExitCode.INVALID if findings else ExitCode.DONE
     if request.as_records:
         status = "problems" if findings else "clean"
-        terminal.record({"type": "result", "status": status, "problems": len(findings), "exit_code": int(code)})
+        counts = {"problems": len(findings), "rules": len(RULES), "templates": len(bodies)}
+        terminal.record({"type": "result", "status": status, **counts, "exit_code": int(code)})
     else:
-        terminal.progress(f"{request.environment.name}: {len(bodies)} templates, {_count(findings)}")
+        ran = f"{len(bodies)} templates, {len(RULES)} rules and cfn-lint"
+        terminal.progress(f"{request.environment.name}: {ran}, {_count(findings)}")
     return code
 
 
@@ -72,20 +81,47 @@ def rendered(catalog: Catalog) -> dict[str, str]:
 
 
 def find_problems(bodies: Mapping[str, str], environment: Environment) -> list[Finding]:
-    """Run every check there is over templates as text, by the stack's name in the catalog."""
-    return lint(bodies, region=environment.region)
+    """Run every check there is over templates as text, by the stack's name in the catalog: our rules and cfn-lint."""
+    from stacks.rules.linter import lint  # noqa: PLC0415 -- only here is cfn-lint waited for
+
+    return sorted({*find_faults(_parsed(bodies), environment), *lint(bodies, region=environment.region)})
 
 
 def refuse_problems(environment: Environment, catalog: Catalog) -> None:
     """
-    Stop before AWS is asked for anything.
+    Stop before AWS is asked for anything, if any check finds something.
 
     Raises:
         ProblemsFoundError: With every problem.
     """
-    findings = find_problems(rendered(catalog), environment)
+    _refuse(environment, find_problems(rendered(catalog), environment))
+
+
+def refuse_faults(environment: Environment, catalog: Catalog) -> None:
+    """
+    Stop before AWS is asked for anything, if a rule of ours finds something; they take no time.
+
+    Raises:
+        ProblemsFoundError: With every fault.
+    """
+    _refuse(environment, find_faults({entry.name: entry.template for entry in catalog.stacks}, environment))
+
+
+def _refuse(environment: Environment, findings: list[Finding]) -> None:
     if findings:
         raise ProblemsFoundError(environment.name, findings)
+
+
+def _parsed(bodies: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """Read texts as JSON; what is no template is an empty one here, and cfn-lint says what is wrong with it."""
+    parsed: dict[str, dict[str, object]] = {}
+    for stack, body in bodies.items():
+        try:
+            value = json.loads(body)
+        except ValueError:
+            value = {}
+        parsed[stack] = value if isinstance(value, dict) else {}
+    return parsed
 
 
 def read_templates(directory: Path, catalog: Catalog) -> dict[str, str]:
@@ -115,6 +151,9 @@ def _record(finding: Finding) -> dict[str, object]:
         "logical_id": finding.logical_id,
         "path": finding.path,
         "message": finding.message,
+        "why": finding.why,
+        "also": list(finding.also),
+        "module": finding.module,
     }
 
 

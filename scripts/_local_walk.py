@@ -33,6 +33,7 @@ from types import FrameType
 from typing import Final
 
 from scripts import _stack_verbs
+from scripts._check_verb import refuse_faults
 from scripts._terminal import ROOT, ExitCode, Style, Terminal
 from scripts._watcher import TerminalWatcher
 from service import contract
@@ -229,6 +230,7 @@ class Walk:
             announce(ROOT, self._endpoint)
         account = open_account(self._environment, endpoint=self._endpoint)
         self.target = Target(self._environment, assemble(self._environment), account)
+        refuse_faults(self._environment, self.target.catalog)
         self._say(f"embedded AWS is up at {self._cloud.endpoint_url}")
 
     def deploy_and_certify(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from scripts._check_verb import refuse_faults, refuse_problems
 from scripts._operator import open_operator
 from scripts._terminal import ROOT, ExitCode, Style, Terminal, environment_name
 from scripts._watcher import TerminalWatcher
@@ -74,13 +75,19 @@ def open_target(name: str) -> Target:
     return Target(operator.environment, assemble(operator.environment), operator.account)
 
 
-def open_checked_target(name: str) -> Target:
-    """Open an environment for changing it: its templates are checked first; the embedded cloud is strict by itself."""
+def open_judged_target(name: str) -> Target:
+    """Open an environment whose templates keep every requirement of ours; AWS is asked for nothing before."""
     target = open_target(name)
-    if name != LOCAL:
-        from scripts._check_verb import refuse_problems  # noqa: PLC0415 -- only here is the linter waited for
+    refuse_faults(target.environment, target.catalog)
+    return target
 
-        refuse_problems(target.environment, target.catalog)
+
+def open_checked_target(name: str) -> Target:
+    """Open an environment for changing it: every check passes first; of the linter's the embedded cloud has its own."""
+    if name == LOCAL:
+        return open_judged_target(name)
+    target = open_target(name)
+    refuse_problems(target.environment, target.catalog)
     return target
 
 
@@ -95,7 +102,7 @@ def rollout(target: Target, watcher: TerminalWatcher) -> Rollout:
     return Rollout(target, lookout=lookout, watcher=watcher, poller=poller(target))
 
 
-def plan(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
+def plan(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_judged_target) -> int:
     """Show what a deployment would change."""
     request = Request.of(options)
     run = rollout(opener(request.environment), TerminalWatcher(terminal))

@@ -11,11 +11,13 @@ class Finding:
     One thing a template gets wrong.
 
     Attributes:
-        stack: By its name in the catalog.
+        stack: By its name in the catalog; empty where no stack is at fault more than another.
         logical_id: The resource, parameter or output; empty where the template as a whole is meant.
         path: Inside it, dotted: `Properties.Listeners.0.Protocol`.
         requirement: The rule's id; a linter's own begins with its name, `cfn-lint:E3002`.
-        message: What is wrong.
+        message: What was found and what must be.
+        why: What goes wrong on AWS otherwise; a linter gives none.
+        also: Other registers' ids of the same requirement, `ELB.9`.
     """
 
     stack: str
@@ -23,8 +25,21 @@ class Finding:
     path: str
     requirement: str
     message: str
+    why: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module that builds the stack; empty where no stack is meant."""
+        return f"stacks/templates/{self.stack}.py" if self.stack else ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, dotted, down from the stack."""
+        return ".".join(part for part in (self.stack, self.logical_id, self.path) if part)
 
     def __str__(self) -> str:
-        """Render the finding as one line."""
-        place = ".".join(part for part in (self.stack, self.logical_id, self.path) if part)
-        return f"{place}: {self.message} ({self.requirement})"
+        """Render the finding as one line, and for a rule of ours a second one: why, and who builds it."""
+        ids = ", ".join((self.requirement, *self.also))
+        line = f"{self.place or 'all stacks'}: {self.message} ({ids})"
+        return f"{line}\n    {self.why}; built by {self.module or 'stacks/templates/'}" if self.why else line

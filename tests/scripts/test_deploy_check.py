@@ -14,6 +14,7 @@ from scripts._check_verb import ProblemsFoundError, refuse_problems
 from scripts._synth_verb import write_templates
 from scripts._terminal import Terminal, run
 from stacks.catalog import Catalog, assemble
+from stacks.rules.book import RULES
 from tests.stacks.deployment.small import LOCAL, topics
 
 CATALOG = assemble(LOCAL)
@@ -43,7 +44,8 @@ def test_a_mistake_is_a_line_and_exit_5(mistaken: Path) -> None:
 
     assert code == 5
     assert any(line.startswith("images.") and "Colour" in line and "cfn-lint:E" in line for line in lines)
-    assert err.startswith("local: 1 templates, ")
+    assert "has no network, identity" in err  # what the directory lacks is judged as rendered
+    assert f"local: {len(CATALOG.stacks)} templates, {len(RULES)} rules and cfn-lint, " in err
 
 
 def test_for_programs_each_is_a_record_and_the_result_comes_last(mistaken: Path) -> None:
@@ -53,7 +55,14 @@ def test_for_programs_each_is_a_record_and_the_result_comes_last(mistaken: Path)
     assert code == 5
     assert {problem["type"] for problem in problems} == {"problem"}
     assert {"requirement", "stack", "logical_id", "message"} <= problems[0].keys()
-    assert result == {"type": "result", "status": "problems", "problems": len(problems), "exit_code": 5}
+    assert result == {
+        "type": "result",
+        "status": "problems",
+        "problems": len(problems),
+        "rules": len(RULES),
+        "templates": len(CATALOG.stacks),
+        "exit_code": 5,
+    }
 
 
 def test_a_file_of_no_stack_is_misuse(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The rules on what stands between stacks: parameters, outputs, references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stacks.naming import OperatorParameter
+from stacks.rules.estate import Estate, Fault
+from stacks.rules.register import Entry
+from stacks.rules.resolving import section
+from stacks.rules.rule import Rule, rule
+
+_SOURCE: Final = "CloudFormation guide, Fn::ImportValue: a value in use can be neither changed nor removed"
+_ACYCLIC: Final = "measured: cfn-lint and checkov see one template at a time"
+
+
+@rule("K18", why="a value that another stack imports blocks every change of the stack that exports it", source=_SOURCE)
+def nothing_is_exported_or_imported(estate: Estate) -> Iterator[Fault]:
+    """No template has an Export or an Fn::ImportValue; values travel as parameters."""
+    for stack, body in estate.bodies.items():
+        for name, output in section(body, "Outputs").items():
+            if isinstance(output, dict) and "Export" in output:
+                yield Fault(stack, name, "Export", "an export", "none")
+        for part in ("Resources", "Outputs", "Conditions"):
+            for name, value in section(body, part).items():
+                if _mentions(value, "Fn::ImportValue"):
+                    yield Fault(stack, name, "", "Fn::ImportValue", "a parameter that another stack offers")
+
+
+@rule("K18", why="the deployment of the stack stops for a value that nobody hands in", source=_ACYCLIC)
+def every_parameter_is_offered(estate: Estate) -> Iterator[Fault]:
+    """Every parameter has a default, is the deployer's to hand in, or is the output of exactly one other stack."""
+    offering: dict[str, list[str]] = {}
+    for stack, body in estate.bodies.items():
+        for name in section(body, "Outputs"):
+            offering.setdefault(name, []).append(stack)
+    for name, stacks in offering.items():
+        for stack in stacks[1:]:
+            yield Fault(stack, name, "", f"an output that {stacks[0]} offers too", "each output's name in one stack")
+    for stack, body in estate.bodies.items():
+        for name, facts in section(body, "Parameters").items():
+            others = [other for other in offering.get(name, []) if other != stack]
+            has_default = isinstance(facts, dict) and "Default" in facts
+            if not others and not has_default and name not in tuple(OperatorParameter):
+                yield Fault(stack, name, "", "a parameter nobody offers", "an output of this name in another stack")
+
+
+@rule("K18", why="stacks that wait for each other can never be deployed", source=_ACYCLIC)
+def no_stack_waits_for_itself(estate: Estate) -> Iterator[Fault]:
+    """The graph of stacks, by what each takes of the others, has no circle."""
+    needs = {
+        stack: sorted(
+            {source[0] for name in section(body, "Parameters") if (source := estate.resolver.source(stack, name))}
+        )
+        for stack, body in estate.bodies.items()
+    }
+    for stack in needs:
+        circle = _way_back(needs, stack)
+        if circle and stack == min(circle):
+            yield Fault(stack, "", "Parameters", " -> ".join(circle), "stacks that do not wait for each other")
+
+
+def _way_back(needs: dict[str, list[str]], start: str) -> list[str]:
+    """Find a way from a stack to itself; empty if there is none."""
+    ways = [[start]]
+    seen = set()
+    while ways:
+        way = ways.pop(0)
+        for needed in needs.get(way[-1], []):
+            if needed == start:
+                return [*way, start]
+            if needed not in seen:
+                seen.add(needed)
+                ways.append([*way, needed])
+    return []
+
+
+def _mentions(value: Any, key: str) -> bool:  # noqa: ANN401 -- any JSON
+    match value:
+        case dict():
+            return key in value or any(_mentions(inner, key) for inner in value.values())
+        case list():
+            return any(_mentions(inner, key) for inner in value)
+        case _:
+            return False
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    nothing_is_exported_or_imported,
+    every_parameter_is_offered,
+    no_stack_waits_for_itself,
+)
+ENTRIES: Final[tuple[Entry, ...]] = ()

@@ -1,0 +1,87 @@
+"""
+Every rule fires where it must and rests where it must.
+
+`CASES` of each test file of this directory are gathered here; a rule without a
+case, or one whose body is gone, fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from stacks.catalog import assemble
+from stacks.environment import parse_environment
+from stacks.rules import book
+from stacks.rules.estate import Estate
+from stacks.rules.identities import Place
+from stacks.rules.rule import Rule
+from tests.stacks.environments import NAMES, catalog, environment, with_existing_network
+from tests.stacks.rules.cases import Case, Templates
+
+HERE = Path(__file__).parent
+
+
+def _themes() -> list[ModuleType]:
+    files = sorted(path.stem for path in HERE.glob("test_rules_on_*.py"))
+    return [importlib.import_module(f"tests.stacks.rules.{name}") for name in files]
+
+
+CASES: list[Case] = [case for theme in _themes() for case in theme.CASES]
+
+
+def _said(case: Case, index: int) -> str:
+    return f"{case.rule.requirement}-{case.rule.name}-{index}"
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=_said(case, index)) for index, case in enumerate(CASES)])
+def test_a_mistake_is_reported_where_it_is(case: Case) -> None:
+    templates = Templates.of(case.of)
+    case.spoil(templates)
+
+    findings = case.rule(templates.estate(environment(case.of)))
+
+    assert findings, "the rule does not fire"
+    near = [finding for finding in findings if finding.place.startswith(case.place)]
+    assert near, [str(finding) for finding in findings]
+    assert any(case.says in finding.message for finding in near), [finding.message for finding in near]
+    assert {finding.requirement for finding in findings} == {case.rule.requirement}
+
+
+@pytest.mark.parametrize("rule", book.RULES, ids=lambda rule: f"{rule.requirement}-{rule.name}")
+def test_a_rule_rests_on_good_templates(rule: Rule) -> None:
+    existing = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
+    estates = [
+        Estate({entry.name: entry.template for entry in catalog(name).stacks}, Place.of(environment(name)))
+        for name in NAMES
+    ]
+    estates.append(Estate({entry.name: entry.template for entry in existing.stacks}, Place.of(existing.environment)))
+
+    assert [str(finding) for estate in estates for finding in rule(estate)] == []
+
+
+def test_every_rule_has_a_case() -> None:
+    tried = {case.rule.name for case in CASES}
+
+    assert {rule.name for rule in book.RULES} - tried == set()
+
+
+def test_every_rule_of_a_module_is_in_its_table() -> None:
+    """A rule that nobody lists is never run."""
+    for theme in book._THEMES:  # noqa: SLF001 -- what is run is what is asked
+        declared = {value for value in vars(theme).values() if isinstance(value, Rule)}
+        assert declared == set(theme.RULES), theme.__name__
+
+
+def test_names_and_words_of_rules_are_whole() -> None:
+    names = [rule.name for rule in book.RULES]
+
+    assert len(names) == len(set(names))
+    for rule in book.RULES:
+        assert rule.sentence.endswith("."), rule.name
+        assert rule.why, rule.name
+        assert not rule.why.endswith("."), rule.name
+        assert rule.source, rule.name

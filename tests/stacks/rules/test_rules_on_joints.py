@@ -1,0 +1,37 @@
+"""What must hold between stacks."""
+
+from __future__ import annotations
+
+from stacks.rules import joints
+from tests.stacks.rules.cases import Case, Templates
+
+
+def _export(templates: Templates) -> None:
+    templates.bodies["ingress"]["Outputs"]["LoadBalancerName"]["Export"] = {"Name": "balancer"}
+
+
+def _import(templates: Templates) -> None:
+    cluster = {"Fn::ImportValue": "cluster"}
+    templates.properties("AWS::ECS::Service")["Cluster"] = cluster
+
+
+def _rename_output(templates: Templates) -> None:
+    outputs = templates.bodies["identity"]["Outputs"]
+    outputs["TaskRole"] = outputs.pop("TaskRoleArn")
+
+
+def _offer_twice(templates: Templates) -> None:
+    templates.bodies["images"]["Outputs"]["VpcId"] = {"Value": "vpc-1"}
+
+
+def _wait_for_each_other(templates: Templates) -> None:
+    templates.bodies["network"]["Parameters"] = {"LoadBalancerName": {"Type": "String"}}
+
+
+CASES = [
+    Case(joints.nothing_is_exported_or_imported, _export, "ingress.LoadBalancerName.Export"),
+    Case(joints.nothing_is_exported_or_imported, _import, "workload.Service", "Fn::ImportValue"),
+    Case(joints.every_parameter_is_offered, _rename_output, "workload.TaskRoleArn", "nobody offers"),
+    Case(joints.every_parameter_is_offered, _offer_twice, "images.VpcId", "network offers too"),
+    Case(joints.no_stack_waits_for_itself, _wait_for_each_other, "", "ingress -> network -> ingress"),
+]
