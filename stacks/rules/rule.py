@@ -70,7 +70,13 @@ def rule(requirement: str, *, why: str, source: str, also: Sequence[str] = ()) -
     def declare(judge: Judge) -> Rule:
         sentence = inspect.cleandoc(judge.__doc__ or "")
         return Rule(
-            requirement, judge.__name__, sentence, why, source, tuple(also), lambda estate: [partial(judge, estate)]
+            requirement,
+            judge.__name__,
+            sentence,
+            why,
+            source,
+            tuple(also),
+            lambda estate: [(None, partial(judge, estate))],
         )
 
     return declare
