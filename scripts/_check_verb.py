@@ -77,7 +77,7 @@ def check(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def rendered(catalog: Catalog) -> dict[str, str]:
     """Give the text of every template."""
-    return {entry.name: entry.body for entry in catalog.stacks}
+    return {entry.name: entry.body for entry in catalog.every}
 
 
 def find_problems(bodies: Mapping[str, str], environment: Environment) -> list[Finding]:
@@ -104,7 +104,7 @@ def refuse_faults(environment: Environment, catalog: Catalog) -> None:
     Raises:
         ProblemsFoundError: With every fault.
     """
-    _refuse(environment, find_faults({entry.name: entry.template for entry in catalog.stacks}, environment))
+    _refuse(environment, find_faults({entry.name: entry.template for entry in catalog.every}, environment))
 
 
 def _refuse(environment: Environment, findings: list[Finding]) -> None:
@@ -131,7 +131,7 @@ def read_templates(directory: Path, catalog: Catalog) -> dict[str, str]:
     Raises:
         UsageError: There are none, or one of a stack nobody knows.
     """
-    known = [entry.name for entry in catalog.stacks]
+    known = [entry.name for entry in catalog.every]
     try:
         found = {path.stem: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.json"))}
     except (OSError, UnicodeDecodeError) as error:

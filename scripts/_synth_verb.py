@@ -30,7 +30,7 @@ class DirectoryNotOursError(DeploymentError):
 def synth(options: argparse.Namespace, terminal: Terminal) -> int:
     """Render every template into a directory."""
     catalog = assemble(load_environment(find_environment(environment_name(options), ROOT)))
-    written = write_templates({entry.name: entry.body for entry in catalog.stacks}, options.out)
+    written = write_templates({entry.name: entry.body for entry in catalog.every}, options.out)
     for path in written:
         terminal.out(str(path))
     return ExitCode.DONE

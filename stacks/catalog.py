@@ -88,9 +88,14 @@ class Catalog:
     environment: Environment
     stacks: tuple[StackEntry, ...]
 
+    @property
+    def every(self) -> tuple[StackEntry, ...]:
+        """Everything that is rendered, judged and reviewed."""
+        return self.stacks
+
     def __getitem__(self, name: str) -> StackEntry:
         """Find a stack by its name here; KeyError if there is none."""
-        for entry in self.stacks:
+        for entry in self.every:
             if entry.name == name:
                 return entry
         raise KeyError(name)

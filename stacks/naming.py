@@ -15,7 +15,7 @@ from typing import Literal
 
 from stacks.environment import Environment
 
-RoleKind = Literal["task", "execution", "instance", "certificate-admin"]
+RoleKind = Literal["task", "execution", "instance", "certificate-admin", "break-glass", "deploy", "cloudformation"]
 
 
 class Output(StrEnum):
@@ -61,13 +61,25 @@ def stack_name(environment: Environment, stack: str) -> str:
 
 
 def role_name(environment: Environment, kind: RoleKind) -> str:
-    """Name one of the four roles, `mtls-ingress-staging-task`."""
+    """Name one of the roles, `mtls-ingress-staging-task`."""
     return f"{_prefix(environment)}-{kind}"
 
 
 def role_arn(environment: Environment, kind: RoleKind) -> str:
     """Spell the ARN of a role, whether it exists yet or not."""
-    return f"arn:{environment.partition}:iam::{environment.account}:role/{role_name(environment, kind)}"
+    path, name = role_path(environment), role_name(environment, kind)
+    return f"arn:{environment.partition}:iam::{environment.account}:role{path}{name}"
+
+
+def role_path(environment: Environment) -> str:
+    """Give the path that roles and policies of the project lie under, `/mtls-ingress/`."""
+    return f"/{environment.project}/"
+
+
+def boundary_arn(environment: Environment) -> str:
+    """Spell the ARN of the policy that bounds every role, whether it exists yet or not."""
+    path = role_path(environment)
+    return f"arn:{environment.partition}:iam::{environment.account}:policy{path}{_prefix(environment)}-boundary"
 
 
 def certificate_bucket(environment: Environment) -> str:

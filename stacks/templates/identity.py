@@ -42,6 +42,7 @@ def _task_role(environment: Environment) -> Role:
     return Role(
         "TaskRole",
         RoleName=naming.role_name(environment, "task"),
+        Path=naming.role_path(environment),
         Description="What the service may do: its stores' stacks say what",
         AssumeRolePolicyDocument=trust_tasks(environment),
     )
@@ -51,6 +52,7 @@ def _execution_role(environment: Environment) -> Role:
     return Role(
         "ExecutionRole",
         RoleName=naming.role_name(environment, "execution"),
+        Path=naming.role_path(environment),
         Description="What ECS may do to start a task: fetch its image and write its log",
         AssumeRolePolicyDocument=trust_tasks(environment),
     )
@@ -79,6 +81,7 @@ def _instance_role(environment: Environment) -> Role:
     return Role(
         "InstanceRole",
         RoleName=naming.role_name(environment, "instance"),
+        Path=naming.role_path(environment),
         Description="What a container instance may do: join its cluster and be reached by Session Manager",
         AssumeRolePolicyDocument=trust_service("ec2.amazonaws.com"),
         ManagedPolicyArns=[f"arn:{environment.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"],
@@ -125,6 +128,7 @@ def _certificate_admin_role(environment: Environment) -> Role:
     return Role(
         "CertificateAdminRole",
         RoleName=naming.role_name(environment, "certificate-admin"),
+        Path=naming.role_path(environment),
         Description="Who keeps the server's certificate and key; scripts/certificates.py takes this role by itself",
         AssumeRolePolicyDocument=trust_account(environment),
         MaxSessionDuration=3600,

@@ -16,7 +16,7 @@ def test_names_begin_with_project_and_environment() -> None:
 
     assert naming.stack_name(staging, "certificate_store") == "mtls-ingress-staging-certificate-store"
     assert naming.role_name(staging, "certificate-admin") == "mtls-ingress-staging-certificate-admin"
-    assert naming.role_arn(staging, "task") == "arn:aws:iam::111122223333:role/mtls-ingress-staging-task"
+    assert naming.role_arn(staging, "task") == "arn:aws:iam::111122223333:role/mtls-ingress/mtls-ingress-staging-task"
     assert naming.client_registry_table(staging) == "mtls-ingress-staging-client-registry"
     assert naming.service_log_group(staging) == "/mtls-ingress/staging/service"
 

@@ -31,7 +31,7 @@ class Templates:
     @classmethod
     def of(cls, name: str = "staging") -> Templates:
         """Take a copy of those of one of the three environments."""
-        return cls({entry.name: copy.deepcopy(dict(entry.template)) for entry in catalog(name).stacks})
+        return cls({entry.name: copy.deepcopy(dict(entry.template)) for entry in catalog(name).every})
 
     def resources(self, resource_type: str) -> list[Document]:
         """Give every resource of a type, as it stands in its template."""

@@ -55,10 +55,10 @@ def test_a_mistake_is_reported_where_it_is(case: Case) -> None:
 def test_a_rule_rests_on_good_templates(rule: Rule) -> None:
     existing = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
     estates = [
-        Estate({entry.name: entry.template for entry in catalog(name).stacks}, Place.of(environment(name)))
+        Estate({entry.name: entry.template for entry in catalog(name).every}, Place.of(environment(name)))
         for name in NAMES
     ]
-    estates.append(Estate({entry.name: entry.template for entry in existing.stacks}, Place.of(existing.environment)))
+    estates.append(Estate({entry.name: entry.template for entry in existing.every}, Place.of(existing.environment)))
 
     assert [str(finding) for estate in estates for finding in rule(estate)] == []
 

@@ -24,7 +24,7 @@ def of_type(catalog: Catalog, resource_type: str) -> dict[str, Mapping[str, Any]
     """Give the properties of every resource of a type, by stack and logical id."""
     return {
         f"{entry.name}.{logical_id}": found.get("Properties", {})
-        for entry in catalog.stacks
+        for entry in catalog.every
         for logical_id, found in entry.template["Resources"].items()
         if found["Type"] == resource_type
     }

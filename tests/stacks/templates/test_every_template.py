@@ -31,7 +31,7 @@ BODY_LIMIT_BYTES = 51_200
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
     """A difference here is a difference in AWS: read it, then `make golden`."""
-    rendered = {f"{entry.name}.json": entry.body for entry in catalog(name).stacks}
+    rendered = {f"{entry.name}.json": entry.body for entry in catalog(name).every}
     reviewed = {path.name: path.read_text(encoding="utf-8") for path in (GOLDEN / name).iterdir()}
 
     assert rendered == reviewed
@@ -97,7 +97,7 @@ def test_what_holds_state_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_exported_and_nothing_is_decided_in_aws(name: str) -> None:
-    for entry in catalog(name).stacks:
+    for entry in catalog(name).every:
         assert "Fn::ImportValue" not in entry.body
         assert '"Export"' not in entry.body
         assert "Conditions" not in entry.template
@@ -106,7 +106,7 @@ def test_nothing_is_exported_and_nothing_is_decided_in_aws(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_policy_says_whom_it_is_not_for(name: str) -> None:
     """NotPrincipal needs every session's ARN and always denies who has a permissions boundary (K1)."""
-    assert "NotPrincipal" not in "".join(entry.body for entry in catalog(name).stacks)
+    assert "NotPrincipal" not in "".join(entry.body for entry in catalog(name).every)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -114,7 +114,7 @@ def test_every_denial_has_a_condition(name: str) -> None:
     """Without one it would shut out those who must repair it."""
     denials = [
         statement
-        for statement in _statements([entry.template for entry in catalog(name).stacks])
+        for statement in _statements([entry.template for entry in catalog(name).every])
         if statement["Effect"] == "Deny"
     ]
 
@@ -138,7 +138,7 @@ def test_every_security_group_rule_says_what_it_is_for(name: str) -> None:
 
 
 def _resources(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for entry in catalog(name).stacks:
+    for entry in catalog(name).every:
         yield from entry.template["Resources"].items()
 
 
