@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from scripts._terminal import ROOT, ExitCode, Terminal, UsageError, environment_name
 from stacks.catalog import Catalog, assemble
@@ -16,6 +17,9 @@ from stacks.environment import Environment, find_environment, load_environment
 from stacks.errors import DeploymentError
 from stacks.rules.book import RULES, find_faults
 from stacks.rules.finding import Finding
+
+_PROCESSES: Final = 2
+"""That run the linter, which takes most of the time: each further one costs a tenth of a second to start."""
 
 
 class ProblemsFoundError(DeploymentError):
@@ -84,7 +88,9 @@ def find_problems(bodies: Mapping[str, str], environment: Environment) -> list[F
     """Run every check there is over templates as text, by the stack's name in the catalog: our rules and cfn-lint."""
     from stacks.rules.linter import lint  # noqa: PLC0415 -- only here is cfn-lint waited for
 
-    return sorted({*find_faults(_parsed(bodies), environment), *lint(bodies, region=environment.region)})
+    return sorted(
+        {*find_faults(_parsed(bodies), environment), *lint(bodies, region=environment.region, processes=_PROCESSES)}
+    )
 
 
 def refuse_problems(environment: Environment, catalog: Catalog) -> None:

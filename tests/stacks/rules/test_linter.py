@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 
 import pytest
 
 from stacks.rules.finding import Finding
 from stacks.rules.linter import lint
+from tests.stacks.environments import ROOT
 
 
 def body(**resources: object) -> str:
@@ -55,3 +59,36 @@ def test_a_finding_reads_as_one_line() -> None:
     )
 
     assert str(finding) == "ingress.LoadBalancer.Properties: ports differ (E2)"
+
+
+def test_two_processes_find_what_one_finds() -> None:
+    bodies = {
+        "one": body(Bucket={"Type": "AWS::SNS::Topic", "Properties": {"TopicNam": "x"}}),
+        "two": body(Queue={"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"}),
+        "three": body(Topic={"Type": "AWS::SNS::Topic"}),
+    }
+
+    alone = lint(bodies, region="us-east-1")
+
+    assert len(alone) == 2
+    assert _apart(bodies) == alone
+
+
+def _apart(bodies: dict[str, str]) -> list[Finding]:
+    """Ask from a process without threads, for the test's own may have some."""
+    script = (
+        "import json, pickle, sys\n"
+        "from stacks.rules.linter import lint\n"
+        "found = lint(json.load(sys.stdin), region='us-east-1', processes=2)\n"
+        "sys.stdout.buffer.write(pickle.dumps(found))\n"
+    )
+    ran = subprocess.run(  # noqa: S603 -- this interpreter, with a script of ours
+        [sys.executable, "-c", script],
+        input=json.dumps(bodies).encode(),
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    found: list[Finding] = pickle.loads(ran.stdout)  # noqa: S301 -- what our own child wrote
+    return found
