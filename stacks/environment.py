@@ -35,14 +35,12 @@ UNHEALTHY_THRESHOLD: Final = 2
 _SERVICE_CLOSES_EARLIER_SECONDS: Final = 10
 _LIMITS_ELSEWHERE: Final = frozenset({"idle_seconds"})
 """It follows from the load balancer's idle timeout, `Ingress.service_idle_timeout_seconds`."""
-_LOG_RETENTION_DAYS: Final = (
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
-)
-"""What CloudWatch Logs takes (PutRetentionPolicy)."""
+_LOG_RETENTION_DAYS: Final = (365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+"""What CloudWatch Logs takes (PutRetentionPolicy) and keeps for a year at least (Security Hub CloudWatch.16)."""
 _PRIVATE_RANGES: Final = tuple(
     IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
+_AN_IPV4_NETWORK: Final = "an IPv4 network without host bits such as 198.51.100.0/24"
 _HTTPS_ON_ITS_PORT: Final = re.compile(r"https://[^/:]+(:443)?(/.*)?")
 _DOCKER_BRIDGE: Final = IPv4Network("172.17.0.0/16")
 _LONGEST_PROJECT_AND_NAME: Final = 22
@@ -57,6 +55,22 @@ class Egress(StrEnum):
     EXISTING = "existing"
 
 
+class LogDelivery(StrEnum):
+    """What becomes of a task whose log lines CloudWatch does not take."""
+
+    NON_BLOCKING = "non-blocking"
+    """It goes on, and lines beyond the buffer are lost."""
+    BLOCKING = "blocking"
+    """It stands still until they are taken, and none is lost."""
+
+
+class GithubProvider(StrEnum):
+    """The account's OIDC provider of GitHub, of which there can be one."""
+
+    CREATE = "create"
+    EXISTING = "existing"
+
+
 class Architecture(StrEnum):
     """The processor of the container instances, and so of the image."""
 
@@ -66,22 +80,35 @@ class Architecture(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnNetwork:
-    """A VPC of our own."""
+    """
+    A VPC of our own.
+
+    Attributes:
+        ec2_endpoint: Whether the VPC has an interface endpoint of the EC2 API too (EC2.10); we ourselves need none.
+    """
 
     vpc_cidr: IPv4Network
     zones: tuple[str, ...]
     egress: Egress
+    ec2_endpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingNetwork:
-    """Somebody else's VPC, given by its ids; how it reaches AWS is its owner's affair."""
+    """
+    Somebody else's VPC, given by its ids; how it reaches AWS is its owner's affair.
+
+    Attributes:
+        s3_endpoint_ids: The gateway endpoints of S3 on the private subnets' routes; where they are given, the task
+            role reads the certificate through them alone.
+    """
 
     vpc_id: str
     public_subnet_ids: tuple[str, ...]
     private_subnet_ids: tuple[str, ...]
     private_route_table_ids: tuple[str, ...]
     egress: Egress = Egress.EXISTING
+    s3_endpoint_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +122,7 @@ class Ingress:
     draining_seconds: int
     health_check_interval_seconds: int
     access_log_interval_minutes: int
+    open_to_the_internet: bool = False
 
     @property
     def health_check_timeout_seconds(self) -> int:
@@ -114,12 +142,19 @@ class Ingress:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The container instances."""
+    """
+    The container instances.
+
+    Attributes:
+        termination_protection: Whether an instance that runs tasks is protected from scale-in (ECS.19); it then is
+            replaced by hand, for its age no longer ends it.
+    """
 
     instance_type: str
     architecture: Architecture
     min_instances: int
     max_instances: int
+    termination_protection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +166,8 @@ class Service:
         workers: Processes of a task; None is one for each vCPU of its instance.
         application: `module:attribute` of the ASGI application in the image; None answers `/` with a welcome.
         forward_to: `http://host:port` of the upstream; None forwards nothing.
+        upstream_security_group: The upstream's group; its port is opened to that group alone.
+        upstream_cidrs: The upstream's networks where it has no group we can name.
     """
 
     tasks: int
@@ -142,6 +179,8 @@ class Service:
     drain_seconds: int
     application: str | None = None
     forward_to: str | None = None
+    upstream_security_group: str | None = None
+    upstream_cidrs: tuple[IPv4Network, ...] = ()
 
     @property
     def stop_timeout_seconds(self) -> int:
@@ -160,20 +199,73 @@ class Logs:
     """The log groups."""
 
     retention_days: int
+    delivery: LogDelivery = LogDelivery.NON_BLOCKING
 
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Who is told."""
+    """
+    Who is told.
 
-    emails: tuple[str, ...]
+    Attributes:
+        emails: Subscribed to our topic; each must confirm the mail it gets.
+        urls: Subscribed to our topic over https; each must confirm what is posted to it.
+        topic_arns: Topics of others that every alarm is sent to beside ours.
+    """
+
+    emails: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    topic_arns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The client registry."""
+    """
+    The client registry.
 
-    deletion_protection: bool
+    Attributes:
+        backup_days: How long a daily backup beside the point-in-time recovery is kept; None makes none.
+    """
+
+    backup_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployer:
+    """
+    Who deploys, and within what bounds.
+
+    Attributes:
+        permissions_boundary: A policy of the account's own that bounds every role; None is one of ours.
+        principals: ARNs of the roles that may become the deploy role; none is whoever the account lets.
+        github_repository: `ORG/REPO` whose workflows may become the deploy role.
+        github_environment: The GitHub environment they must run in; None is named like this environment.
+    """
+
+    permissions_boundary: str | None = None
+    principals: tuple[str, ...] = ()
+    github_repository: str | None = None
+    github_environment: str | None = None
+    github_provider: GithubProvider = GithubProvider.CREATE
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTrail:
+    """A CloudTrail trail of who read and wrote the certificate bucket's objects."""
+
+    retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names an account prescribes; None is the name we would give, which `naming` makes."""
+
+    certificate_bucket: str | None = None
+    log_bucket: str | None = None
+    trail_bucket: str | None = None
+    repository: str | None = None
+    client_registry: str | None = None
+    role_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +308,18 @@ class Environment:
     service: Service
     logs: Logs
     alarms: Alarms
-    registry: Registry
+    registry: Registry = Registry()
+    deployer: Deployer = Deployer()
+    audit_trail: AuditTrail | None = None
+    names: Names = Names()
     policy: Policy = DEFAULT_POLICY
     bearer_token: BearerTokens | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def github_environment(self) -> str:
+        """The GitHub environment a deploying workflow must run in."""
+        return self.deployer.github_environment or self.name
 
     @property
     def key_set_object(self) -> str | None:
@@ -329,7 +429,10 @@ def _environment(file: Table) -> Environment:
         service=_service(file.table("service")),
         logs=_logs(file.table("logs")),
         alarms=_alarms(file.table("alarms")),
-        registry=_registry(file.table("registry")),
+        registry=_registry(file.optional_table("registry")),
+        deployer=_deployer(file.optional_table("deployer")),
+        audit_trail=_audit_trail(file.optional_table("audit_trail")),
+        names=_names(file.optional_table("names")),
         policy=_policy(file),
         bearer_token=_bearer_token(file.optional_table("bearer_token")),
         limits=_limits(file.optional_table("limits")),
@@ -360,12 +463,14 @@ def _own_network(table: Table) -> OwnNetwork:
             "zones", "an availability zone such as us-east-1a", _text_matching(r"[a-z0-9-]+\d[a-h]"), least=2, most=6
         ),
         egress=table.choice("egress", Egress),
+        ec2_endpoint=table.optional_boolean("ec2_endpoint"),
     )
 
 
 def _existing_network(table: Table) -> ExistingNetwork:
     subnet = _text_matching(r"subnet-[0-9a-f]{8,17}")
     route_table = _text_matching(r"rtb-[0-9a-f]{8,17}")
+    endpoint = _text_matching(r"vpce-[0-9a-f]{8,17}")
     return ExistingNetwork(
         vpc_id=table.text("vpc_id", "a VPC's id such as vpc-0123456789abcdef0", _matches(r"vpc-[0-9a-f]{8,17}")),
         public_subnet_ids=table.texts("public_subnet_ids", "a subnet's id such as subnet-0a1b2c3d", subnet, least=2),
@@ -374,21 +479,23 @@ def _existing_network(table: Table) -> ExistingNetwork:
             "private_route_table_ids", "a route table's id such as rtb-0a1b2c3d", route_table, least=1
         ),
         egress=table.choice("egress", Egress),
+        s3_endpoint_ids=table.optional_texts(
+            "s3_endpoint_ids", "a gateway endpoint's id such as vpce-0123456789abcdef0", endpoint, least=1
+        ),
     )
 
 
 def _ingress(table: Table) -> Ingress:
     ingress = Ingress(
         host_name=table.text("host_name", "a DNS name in lower case such as api.example.com", _is_host_name),
-        partner_cidrs=table.texts(
-            "partner_cidrs", "an IPv4 network without host bits such as 198.51.100.0/24", _network_or_none, least=1
-        ),
+        partner_cidrs=table.texts("partner_cidrs", _AN_IPV4_NETWORK, _network_or_none, least=1),
         hosted_zone_id=table.optional_text("hosted_zone_id", "a hosted zone's id such as Z0123456789ABC", _is_zone_id),
         # The service closes 10 seconds earlier and must leave a client time to speak.
         idle_timeout_seconds=table.integer("idle_timeout_seconds", least=20, most=4000, unit="seconds"),
         draining_seconds=table.integer("draining_seconds", least=1, most=3600, unit="seconds"),
         health_check_interval_seconds=table.integer("health_check_interval_seconds", least=5, most=300, unit="seconds"),
         access_log_interval_minutes=table.one_of("access_log_interval_minutes", (5, 60)),
+        open_to_the_internet=table.optional_boolean("open_to_the_internet"),
     )
     table.end()
     return ingress
@@ -404,6 +511,7 @@ def _capacity(table: Table) -> Capacity:
         architecture=table.choice("architecture", Architecture),
         min_instances=table.integer("min_instances", least=2, most=1000),
         max_instances=table.integer("max_instances", least=3, most=1000),
+        termination_protection=table.optional_boolean("termination_protection"),
     )
     table.end()
     return capacity
@@ -422,28 +530,96 @@ def _service(table: Table) -> Service:
             "application", "module:attribute of an ASGI application", _matches(APPLICATION.pattern)
         ),
         forward_to=table.optional_text("forward_to", "http://host:port, without a path", _matches(UPSTREAM.pattern)),
+        upstream_security_group=table.optional_text(
+            "upstream_security_group", "a security group's id such as sg-0123456789abcdef0", _is_security_group
+        ),
+        upstream_cidrs=table.optional_texts("upstream_cidrs", _AN_IPV4_NETWORK, _network_or_none, least=1),
     )
     table.end()
     return service
 
 
 def _logs(table: Table) -> Logs:
-    logs = Logs(retention_days=table.one_of("retention_days", _LOG_RETENTION_DAYS))
+    logs = Logs(
+        retention_days=table.one_of("retention_days", _LOG_RETENTION_DAYS),
+        delivery=table.optional_choice("delivery", LogDelivery.NON_BLOCKING),
+    )
     table.end()
     return logs
 
 
 def _alarms(table: Table) -> Alarms:
     address = _text_matching(r"[^@\s\"<>]+@[^@\s\"<>]+\.[^@\s\"<>]+")
-    alarms = Alarms(emails=table.texts("emails", "a mail address such as ops@example.com", address))
+    topic = _text_matching(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}")
+    alarms = Alarms(
+        emails=table.optional_texts("emails", "a mail address such as ops@example.com", address),
+        urls=table.optional_texts("urls", "an https URL such as https://pager.example.com/alarms", _https_or_none),
+        # CloudWatch calls 5 actions of an alarm at most (PutMetricAlarm); one is our own topic.
+        topic_arns=table.optional_texts(
+            "topic_arns", "a topic's ARN such as arn:aws:sns:us-east-1:111122223333:on-call", topic, most=4
+        ),
+    )
     table.end()
     return alarms
 
 
-def _registry(table: Table) -> Registry:
-    registry = Registry(deletion_protection=table.boolean("deletion_protection"))
+def _registry(table: Table | None) -> Registry:
+    if table is None:
+        return Registry()
+    # AWS Backup keeps what it makes for a day at least; ten years are more than a registry's past is worth.
+    registry = Registry(backup_days=table.optional_integer("backup_days", least=1, most=3650, unit="days"))
     table.end()
     return registry
+
+
+def _deployer(table: Table | None) -> Deployer:
+    if table is None:
+        return Deployer()
+    policy = _matches(r"arn:aws[a-z-]*:iam::\d{12}:policy/([!-~]{1,510}/)?[\w+=,.@-]{1,128}")
+    role = _text_matching(r"arn:aws[a-z-]*:iam::\d{12}:role/([!-~]{1,510}/)?[\w+=,.@-]{1,64}")
+    deployer = Deployer(
+        permissions_boundary=table.optional_text(
+            "permissions_boundary", "a policy's ARN such as arn:aws:iam::111122223333:policy/boundary", policy
+        ),
+        principals=table.optional_texts(
+            "principals", "a role's ARN such as arn:aws:iam::111122223333:role/deployers", role, least=1, most=20
+        ),
+        github_repository=table.optional_text(
+            "github_repository", "ORG/REPO without wildcards", _matches(r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}")
+        ),
+        github_environment=table.optional_text(
+            "github_environment", "a GitHub environment's name without wildcards", _matches(r"[\w.-]{1,255}")
+        ),
+        github_provider=table.optional_choice("github_provider", GithubProvider.CREATE),
+    )
+    table.end()
+    return deployer
+
+
+def _audit_trail(table: Table | None) -> AuditTrail | None:
+    if table is None:
+        return None
+    trail = AuditTrail(retention_days=table.integer("retention_days", least=365, most=3653, unit="days"))
+    table.end()
+    return trail
+
+
+def _names(table: Table | None) -> Names:
+    if table is None:
+        return Names()
+    bucket = "a bucket's name of 3 to 63 lower-case letters, digits and hyphens"
+    names = Names(
+        certificate_bucket=table.optional_text("certificate_bucket", bucket, _is_bucket_name),
+        log_bucket=table.optional_text("log_bucket", bucket, _is_bucket_name),
+        trail_bucket=table.optional_text("trail_bucket", bucket, _is_bucket_name),
+        repository=table.optional_text("repository", "a repository's name such as edge/mtls-ingress", _is_repository),
+        client_registry=table.optional_text(
+            "client_registry", "a table's name of 3 to 255 letters, digits, _ . and -", _matches(r"[\w.-]{3,255}")
+        ),
+        role_path=table.optional_text("role_path", "a path such as /edge/mtls-ingress/", _is_role_path),
+    )
+    table.end()
+    return names
 
 
 def _policy(file: Table) -> Policy:
@@ -697,11 +873,22 @@ def _text_matching(pattern: str) -> Callable[[str], str | None]:
 _is_issuer = _matches(ISSUER.pattern)
 _is_word = _matches(r"[a-z](-?[a-z0-9])*")
 _is_zone_id = _matches(r"Z[A-Z0-9]{1,31}")
+_is_security_group = _matches(r"sg-[0-9a-f]{8,17}")
+_is_role_path = _matches(r"/([\w+=,.@-]{1,64}/){1,7}")
+_https_or_none = _text_matching(r"https://[^\s/:@?#]+(:\d{1,5})?(/[^\s#]*)?")
+_is_repository = _matches(r"(?=.{2,256}$)[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*")
 
 
 def _is_host_name(text: str) -> bool:
     label = _matches(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
     return len(text) <= 253 and "." in text and all(label(part) for part in text.split("."))  # noqa: PLR2004  RFC 1035
+
+
+def _is_bucket_name(text: str) -> bool:
+    """Tell what S3 takes, less the dots, which no certificate of S3's covers (bucket naming rules)."""
+    reserved = ("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
+    fits = _matches(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")(text)
+    return fits and not text.startswith(reserved[0]) and not text.endswith(reserved[1])
 
 
 def _network_or_none(text: str) -> IPv4Network | None:

@@ -161,6 +161,13 @@ class Table:
         """Read true or false."""
         return bool(self._read(key, "true or false", None, lambda value: value if isinstance(value, bool) else None))
 
+    def optional_boolean(self, key: str) -> bool:
+        """Read true or false; false when it is left out."""
+        if key in self:
+            return self.boolean(key)
+        self._known.append(key)
+        return False
+
     def texts(
         self, key: str, expected: str, parse: Callable[[str], Value | None], *, least: int = 0, most: int = 100
     ) -> tuple[Value, ...]:
@@ -171,6 +178,15 @@ class Table:
             key, size, nothing, lambda value: value if isinstance(value, list) and least <= len(value) <= most else None
         )
         return tuple(self._elements(key, expected, parse, values))
+
+    def optional_texts(
+        self, key: str, expected: str, parse: Callable[[str], Value | None], *, least: int = 0, most: int = 100
+    ) -> tuple[Value, ...]:
+        """Read a list of different texts that may be left out, and is empty then."""
+        if key in self:
+            return self.texts(key, expected, parse, least=least, most=most)
+        self._known.append(key)
+        return ()
 
     def names(
         self, accept_key: Callable[[str], bool], accept_value: Callable[[str], bool], expected: str

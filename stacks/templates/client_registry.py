@@ -62,7 +62,7 @@ def _table(environment: Environment, key: Key) -> Table:
         ],
         PointInTimeRecoverySpecification=PointInTimeRecoverySpecification(PointInTimeRecoveryEnabled=True),
         SSESpecification=SSESpecification(SSEEnabled=True, SSEType="KMS", KMSMasterKeyId=GetAtt(key, "Arn")),
-        DeletionProtectionEnabled=environment.registry.deletion_protection,
+        DeletionProtectionEnabled=True,
         **RETAINED,
     )
 

@@ -148,9 +148,8 @@ def environment_texts(draw: st.DrawFn) -> str:
             "drain_seconds": drain,
         }
         | draw(_WORKERS),
-        "logs": {"retention_days": draw(st.sampled_from([1, 30, 365, 3653]))},
+        "logs": {"retention_days": draw(st.sampled_from([365, 3653]))},
         "alarms": {"emails": draw(st.sampled_from([[], ["ops@example.com"], ["a@example.com", "b@example.com"]]))},
-        "registry": {"deletion_protection": draw(st.booleans())},
     }
     if draw(st.booleans()):
         names = [name for name in OPERATOR_LIMITS if name != "idle_seconds"]

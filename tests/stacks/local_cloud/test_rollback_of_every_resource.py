@@ -44,9 +44,8 @@ CHANGES = (
     ("tasks = 2", "tasks = 3"),
     ("max_tasks = 4", "max_tasks = 5"),
     ("memory_mib = 1024", "memory_mib = 900"),
-    ("retention_days = 90", "retention_days = 180"),
+    ("retention_days = 365", "retention_days = 400"),
     ('"ops@example.com"', '"ops@example.com", "second@example.com"'),
-    ("deletion_protection = false", "deletion_protection = true"),
 )
 
 

@@ -16,7 +16,7 @@ def test_the_registry_can_be_gone_back_to_any_second(name: str) -> None:
     table = properties(catalog(name), "client_registry", "ClientRegistry")
 
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert table["DeletionProtectionEnabled"] is environment(name).registry.deletion_protection
+    assert table["DeletionProtectionEnabled"] is True
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
