@@ -24,7 +24,7 @@ help:
 	@echo "make ready              set up .venv and nothing else"
 	@echo "make wheels             the image's packages as files, to build it without a network"
 	@echo "make format             put the code into its form"
-	@echo "make golden             render tests/golden anew, to be read in review"
+	@echo "make golden             render tests/golden and the pages made of the rules anew, to be read in review"
 	@echo "make lock               resolve the dependencies anew and pin them with hashes"
 	@echo "make clean              remove what these commands made"
 
@@ -66,6 +66,7 @@ golden: $(READY)
 	  rm -rf tests/golden/$$environment; \
 	  $(BIN)/python scripts/deploy.py synth --env $$environment --out tests/golden/$$environment; \
 	done
+	@$(BIN)/python scripts/pages.py
 
 # What pip installs, pinned with hashes and without the address of an index. The service's lock is a subset with the same pins.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

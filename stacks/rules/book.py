@@ -16,10 +16,10 @@ from stacks.rules.register import Entry
 from stacks.rules.resolving import Body
 from stacks.rules.rule import Rule, judge
 
-_THEMES: Final = (joints,)
+THEMES: Final = (joints,)
 """The modules of rules, in the order of the page of requirements."""
-RULES: Final[tuple[Rule, ...]] = tuple(rule for theme in _THEMES for rule in theme.RULES)
-ENTRIES: Final[tuple[Entry, ...]] = tuple(entry for theme in _THEMES for entry in theme.ENTRIES)
+RULES: Final[tuple[Rule, ...]] = tuple(rule for theme in THEMES for rule in theme.RULES)
+ENTRIES: Final[tuple[Entry, ...]] = tuple(entry for theme in THEMES for entry in theme.ENTRIES)
 
 
 def find_faults(bodies: Mapping[str, Body], environment: Environment) -> list[Finding]:
