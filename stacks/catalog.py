@@ -18,6 +18,7 @@ from stacks.environment import Environment
 from stacks.errors import DeploymentError
 from stacks.naming import OperatorParameter, stack_name
 from stacks.templates import (
+    bootstrap,
     capacity,
     certificate_store,
     client_registry,
@@ -42,6 +43,9 @@ _BUILDERS: Final = {
 }
 """In the order an operator thinks of them, which is kept wherever the joints leave a choice."""
 _NAME_PROPERTIES: Final = ("RoleName", "ManagedPolicyName", "InstanceProfileName", "GroupName", "UserName")
+
+BOOTSTRAP: Final = "bootstrap"
+"""The stack that no deployment makes: its roles are those the deployment works as."""
 
 Body = Mapping[str, Any]
 """A template as JSON: its values are whatever AWS says they are."""
@@ -87,11 +91,13 @@ class Catalog:
 
     environment: Environment
     stacks: tuple[StackEntry, ...]
+    bootstrap: StackEntry | None = None
+    """What an administrator deploys once, and no deployment after it; None where templates are joined for a test."""
 
     @property
     def every(self) -> tuple[StackEntry, ...]:
-        """Everything that is rendered, judged and reviewed."""
-        return self.stacks
+        """Everything that is rendered, judged and reviewed, in the order it is deployed."""
+        return self.stacks if self.bootstrap is None else (self.bootstrap, *self.stacks)
 
     def __getitem__(self, name: str) -> StackEntry:
         """Find a stack by its name here; KeyError if there is none."""
@@ -119,16 +125,18 @@ def assemble(environment: Environment) -> Catalog:
         CatalogError: A parameter nobody offers, an output two stacks offer, or stacks that wait for each other.
     """
     bodies: dict[str, Body] = {name: json.loads(build(environment).to_json()) for name, build in _BUILDERS.items()}
-    return join(environment, {name: body for name, body in bodies.items() if body["Resources"]})
+    first: Body = json.loads(bootstrap.build(environment).to_json())
+    return join(environment, {name: body for name, body in bodies.items() if body["Resources"]}, first=first)
 
 
-def join(environment: Environment, bodies: Mapping[str, Body]) -> Catalog:
+def join(environment: Environment, bodies: Mapping[str, Body], *, first: Body | None = None) -> Catalog:
     """
     Join templates by the names of their parameters and outputs.
 
     Args:
         environment: Whose they are.
         bodies: By the stack's name in the catalog.
+        first: The bootstrap stack's template; it takes nothing from others and they take nothing from it.
 
     Raises:
         CatalogError: With everything that does not fit.
@@ -138,7 +146,11 @@ def join(environment: Environment, bodies: Mapping[str, Body]) -> Catalog:
     if faults:
         raise CatalogError(faults)
     entries = {name: _entry(environment, name, body, producers) for name, body in bodies.items()}
-    return Catalog(environment, tuple(entries[name] for name in _order(entries)))
+    return Catalog(
+        environment,
+        tuple(entries[name] for name in _order(entries)),
+        _entry(environment, BOOTSTRAP, first, {}) if first is not None else None,
+    )
 
 
 def render(template: Body) -> str:

@@ -31,6 +31,8 @@ class Output(StrEnum):
     EXECUTION_ROLE_ARN = "ExecutionRoleArn"
     CERTIFICATE_ADMIN_ROLE_NAME = "CertificateAdminRoleName"
     CERTIFICATE_ADMIN_ROLE_ARN = "CertificateAdminRoleArn"
+    BREAK_GLASS_ROLE_NAME = "BreakGlassRoleName"
+    BREAK_GLASS_ROLE_ARN = "BreakGlassRoleArn"
     INSTANCE_PROFILE_ARN = "InstanceProfileArn"
     CERTIFICATE_BUCKET_NAME = "CertificateBucketName"
     CERTIFICATE_KEY_ARN = "CertificateKeyArn"
@@ -76,10 +78,15 @@ def role_path(environment: Environment) -> str:
     return f"/{environment.project}/"
 
 
+def boundary_name(environment: Environment) -> str:
+    """Name the policy that bounds every role."""
+    return f"{_prefix(environment)}-boundary"
+
+
 def boundary_arn(environment: Environment) -> str:
     """Spell the ARN of the policy that bounds every role, whether it exists yet or not."""
-    path = role_path(environment)
-    return f"arn:{environment.partition}:iam::{environment.account}:policy{path}{_prefix(environment)}-boundary"
+    path, name = role_path(environment), boundary_name(environment)
+    return f"arn:{environment.partition}:iam::{environment.account}:policy{path}{name}"
 
 
 def certificate_bucket(environment: Environment) -> str:

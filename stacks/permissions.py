@@ -97,9 +97,9 @@ def trust_tasks(environment: Environment) -> PolicyDocument:
     )
 
 
-def trust_account(environment: Environment) -> PolicyDocument:
+def trust_account(environment: Environment, *when: ConditionElement) -> PolicyDocument:
     """Let principals of the account take a role, those whose own policies allow them to."""
-    return policy(_trust(account(environment), ()))
+    return policy(_trust(account(environment), when))
 
 
 def _trust(principal: Principal, when: Sequence[ConditionElement]) -> Statement:

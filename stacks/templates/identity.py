@@ -1,5 +1,5 @@
 """
-Who acts: the roles of the task, of ECS, of the container instances and of the certificate's keeper.
+Who acts: the roles of the task, of ECS, of the container instances, of the certificate's keeper, and for an emergency.
 
 What a role may do to a store is granted by that store's stack, beside what it
 opens; here stands only what each role needs to be what it is.
@@ -8,7 +8,7 @@ opens; here stands only what each role needs to be what it is.
 from __future__ import annotations
 
 from awacs import ecr, ecs, logs
-from awacs.aws import ArnLike
+from awacs.aws import ArnLike, Bool
 from troposphere import GetAtt, Ref, Template
 from troposphere.iam import InstanceProfile, ManagedPolicy, Role
 
@@ -20,7 +20,7 @@ from stacks.templates.joints import begin, offer
 
 
 def build(environment: Environment) -> Template:
-    """Build the template of the four roles."""
+    """Build the template of the five roles."""
     template = begin(environment, "who acts")
     task = template.add_resource(_task_role(environment))
     execution = template.add_resource(_execution_role(environment))
@@ -29,12 +29,15 @@ def build(environment: Environment) -> Template:
     template.add_resource(_instance_policy(environment, instance))
     profile = template.add_resource(InstanceProfile("InstanceProfile", Roles=[Ref(instance)]))
     certificate_admin = template.add_resource(_certificate_admin_role(environment))
+    break_glass = template.add_resource(_break_glass_role(environment))
     offer(template, Output.TASK_ROLE_NAME, Ref(task))
     offer(template, Output.TASK_ROLE_ARN, GetAtt(task, "Arn"))
     offer(template, Output.EXECUTION_ROLE_ARN, GetAtt(execution, "Arn"))
     offer(template, Output.INSTANCE_PROFILE_ARN, GetAtt(profile, "Arn"))
     offer(template, Output.CERTIFICATE_ADMIN_ROLE_NAME, Ref(certificate_admin))
     offer(template, Output.CERTIFICATE_ADMIN_ROLE_ARN, GetAtt(certificate_admin, "Arn"))
+    offer(template, Output.BREAK_GLASS_ROLE_NAME, Ref(break_glass))
+    offer(template, Output.BREAK_GLASS_ROLE_ARN, GetAtt(break_glass, "Arn"))
     return template
 
 
@@ -43,6 +46,7 @@ def _task_role(environment: Environment) -> Role:
         "TaskRole",
         RoleName=naming.role_name(environment, "task"),
         Path=naming.role_path(environment),
+        PermissionsBoundary=naming.boundary_arn(environment),
         Description="What the service may do: its stores' stacks say what",
         AssumeRolePolicyDocument=trust_tasks(environment),
     )
@@ -53,6 +57,7 @@ def _execution_role(environment: Environment) -> Role:
         "ExecutionRole",
         RoleName=naming.role_name(environment, "execution"),
         Path=naming.role_path(environment),
+        PermissionsBoundary=naming.boundary_arn(environment),
         Description="What ECS may do to start a task: fetch its image and write its log",
         AssumeRolePolicyDocument=trust_tasks(environment),
     )
@@ -82,6 +87,7 @@ def _instance_role(environment: Environment) -> Role:
         "InstanceRole",
         RoleName=naming.role_name(environment, "instance"),
         Path=naming.role_path(environment),
+        PermissionsBoundary=naming.boundary_arn(environment),
         Description="What a container instance may do: join its cluster and be reached by Session Manager",
         AssumeRolePolicyDocument=trust_service("ec2.amazonaws.com"),
         ManagedPolicyArns=[f"arn:{environment.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"],
@@ -129,8 +135,23 @@ def _certificate_admin_role(environment: Environment) -> Role:
         "CertificateAdminRole",
         RoleName=naming.role_name(environment, "certificate-admin"),
         Path=naming.role_path(environment),
+        PermissionsBoundary=naming.boundary_arn(environment),
         Description="Who keeps the server's certificate and key; scripts/certificates.py takes this role by itself",
         AssumeRolePolicyDocument=trust_account(environment),
+        MaxSessionDuration=3600,
+    )
+
+
+def _break_glass_role(environment: Environment) -> Role:
+    """Describe the role for when the bucket's policy or the key shut out everybody; an alarm tells of its every use."""
+    return Role(
+        "BreakGlassRole",
+        RoleName=naming.role_name(environment, "break-glass"),
+        Path=naming.role_path(environment),
+        PermissionsBoundary=naming.boundary_arn(environment),
+        Description="For an emergency: docs/runbooks/break-glass.md; needs MFA, and every use is reported",
+        # Bool, not BoolIfExists: credentials without MFA bear no such key at all (IAM guide, global condition keys).
+        AssumeRolePolicyDocument=trust_account(environment, Bool({"aws:MultiFactorAuthPresent": True})),
         MaxSessionDuration=3600,
     )
 

@@ -81,8 +81,17 @@ def test_a_parameter_with_a_default_waits_for_nobody() -> None:
 
 
 def test_a_stack_that_is_not_there_is_not_found() -> None:
-    with pytest.raises(KeyError, match="bootstrap"):
-        catalog()["bootstrap"]
+    with pytest.raises(KeyError, match="nowhere"):
+        catalog()["nowhere"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bootstrap_stack_is_rendered_first_and_deployed_by_itself(name: str) -> None:
+    found = catalog(name)
+
+    assert found.every[0] == found["bootstrap"] == found.bootstrap
+    assert found.every[1:] == found.stacks
+    assert not found["bootstrap"].template.get("Parameters")
 
 
 @pytest.mark.parametrize("name", NAMES)
