@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -10,8 +11,11 @@ from stacks.rules.estate import Estate, Fault
 from stacks.rules.register import Entry
 from stacks.rules.resolving import section
 from stacks.rules.rule import Rule, rule
+from stacks.rules.values import listed
 
 _SOURCE: Final = "CloudFormation guide, Fn::ImportValue: a value in use can be neither changed nor removed"
+_SOURCE_OF_REFERENCES: Final = "CloudFormation guide, intrinsic function reference and DependsOn attribute"
+_VARIABLE: Final = re.compile(r"\$\{(?!!)([^}]*)\}")
 _ACYCLIC: Final = "measured: cfn-lint and checkov see one template at a time"
 
 
@@ -61,6 +65,57 @@ def no_stack_waits_for_itself(estate: Estate) -> Iterator[Fault]:
             yield Fault(stack, "", "Parameters", " -> ".join(circle), "stacks that do not wait for each other")
 
 
+@rule("K18", why="CloudFormation refuses the template", source=_SOURCE_OF_REFERENCES)
+def every_reference_is_to_something(estate: Estate) -> Iterator[Fault]:
+    """Every Ref, Fn::GetAtt, Fn::Sub and DependsOn names a resource or a parameter of its own template."""
+    for stack, body in estate.bodies.items():
+        resources, parameters = section(body, "Resources"), section(body, "Parameters")
+        for part in ("Resources", "Outputs"):
+            for logical_id, value in section(body, part).items():
+                named = _named(value)
+                known = {*resources, *parameters}
+                for name in sorted(named - known):
+                    yield Fault(stack, logical_id, "", f"a reference to {name}, which is not there", "one to what is")
+
+
+@rule("K18", why="CloudFormation refuses the template", source=_SOURCE_OF_REFERENCES)
+def no_resource_waits_for_itself(estate: Estate) -> Iterator[Fault]:
+    """The graph of a template's resources, by what each refers to or depends on, has no circle."""
+    for stack, body in estate.bodies.items():
+        resources = section(body, "Resources")
+        needs = {name: sorted(_named(value) & set(resources)) for name, value in resources.items()}
+        for name in needs:
+            circle = _way_back(needs, name)
+            if circle and name == min(circle):
+                yield Fault(stack, name, "", " -> ".join(circle), "resources that do not wait for each other")
+
+
+def _named(value: object) -> set[str]:
+    """Find the names that a value refers to within its template."""
+    match value:
+        case {"Ref": str(name)}:
+            return set() if name.startswith("AWS::") else {name}
+        case {"Fn::GetAtt": [str(name), *_]} | {"Fn::GetAtt": str(name)}:
+            return {name.split(".")[0]}
+        case {"Fn::Sub": given}:
+            return _named_in_text(given)
+        case dict():
+            depends_on = {each for each in listed(value.get("DependsOn")) if isinstance(each, str)}
+            return (depends_on if "Type" in value else set()).union(*map(_named, value.values()))
+        case list():
+            return set().union(*map(_named, value))
+        case _:
+            return set()
+
+
+def _named_in_text(given: object) -> set[str]:
+    text, variables = (given[0], given[1]) if isinstance(given, list) and len(given) == 2 else (given, {})  # noqa: PLR2004
+    if not isinstance(text, str) or not isinstance(variables, dict):
+        return set()
+    names = {match.split(".")[0] for match in _VARIABLE.findall(text)} - set(variables)
+    return {name for name in names if not name.startswith("AWS::")}.union(*map(_named, variables.values()))
+
+
 def _way_back(needs: dict[str, list[str]], start: str) -> list[str]:
     """Find a way from a stack to itself; empty if there is none."""
     ways = [[start]]
@@ -90,5 +145,7 @@ RULES: Final[tuple[Rule, ...]] = (
     nothing_is_exported_or_imported,
     every_parameter_is_offered,
     no_stack_waits_for_itself,
+    every_reference_is_to_something,
+    no_resource_waits_for_itself,
 )
 ENTRIES: Final[tuple[Entry, ...]] = ()

@@ -28,7 +28,27 @@ def _wait_for_each_other(templates: Templates) -> None:
     templates.bodies["network"]["Parameters"] = {"LoadBalancerName": {"Type": "String"}}
 
 
+def _name_nobody(templates: Templates) -> None:
+    templates.properties("AWS::DynamoDB::Table")["TableName"] = {"Fn::Sub": "clients-${Nobody}"}
+
+
+def _get_from_nobody(templates: Templates) -> None:
+    templates.bodies["ingress"]["Outputs"]["LoadBalancerDnsName"]["Value"] = {"Fn::GetAtt": ["Nobody", "DNSName"]}
+
+
+def _depend_on_nobody(templates: Templates) -> None:
+    templates.resource("AWS::ECS::Service")["DependsOn"] = ["Nobody"]
+
+
+def _refer_to_each_other(templates: Templates) -> None:
+    templates.resource("AWS::ECS::TaskDefinition")["DependsOn"] = "Service"
+
+
 CASES = [
+    Case(joints.every_reference_is_to_something, _name_nobody, "client_registry.ClientRegistry", "Nobody"),
+    Case(joints.every_reference_is_to_something, _get_from_nobody, "ingress.LoadBalancerDnsName", "Nobody"),
+    Case(joints.every_reference_is_to_something, _depend_on_nobody, "workload.Service", "Nobody"),
+    Case(joints.no_resource_waits_for_itself, _refer_to_each_other, "workload.Service", "TaskDefinition"),
     Case(joints.nothing_is_exported_or_imported, _export, "ingress.LoadBalancerName.Export"),
     Case(joints.nothing_is_exported_or_imported, _import, "workload.Service", "Fn::ImportValue"),
     Case(joints.every_parameter_is_offered, _rename_output, "workload.TaskRoleArn", "nobody offers"),
