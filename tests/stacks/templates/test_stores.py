@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service.contract import CLIENT_INDEX
-from tests.stacks.environments import NAMES, catalog, environment
+from tests.stacks.environments import NAMES, catalog
 from tests.stacks.templates.reading import properties, statements
 
 
