@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-PolicyDocument = Mapping[str, Any]
-"""A policy as JSON, every intrinsic in it resolved."""
-ContextValue = str | tuple[str, ...]
-"""A condition key's value as text, `true`, `1.3`, an ARN; several for a key of many values."""
+from stacks.access.faults import PolicyFaultError
+from stacks.access.matching import ContextValue
+from stacks.access.statement import PolicyDocument, Statement, read_policy
 
 
 class PrincipalKind(StrEnum):
@@ -28,20 +26,46 @@ class PrincipalKind(StrEnum):
     """The account's root user; no identity policy holds it back."""
     SERVICE = "service"
     """An AWS service; `arn` is its name, `logs.us-east-1.amazonaws.com`."""
+    FEDERATED = "federated"
+    """Somebody an identity provider vouches for, before it has a role; `arn` is the provider's."""
     ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedPolicy:
     """
-    A policy and what it is called in an answer.
+    A policy and what it is called in an answer; it is read when it is made.
 
     Attributes:
         name: As an operator finds it: `certificate_store.TaskReadsCertificate`, or a bucket's name.
+        statements: What is in it.
+
+    Raises:
+        PolicyFaultError: The document holds what IAM would refuse or we do not know.
     """
 
     name: str
-    document: PolicyDocument
+    document: PolicyDocument = field(repr=False)
+    statements: tuple[Statement, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Read the document."""
+        object.__setattr__(self, "statements", read_policy(self.document, self.name))
+
+    def require(self, *, principals: bool, resources: bool) -> None:
+        """
+        Require of each statement that it names principals and resources, or that it names none.
+
+        Raises:
+            PolicyFaultError: One does not.
+        """
+        for statement in self.statements:
+            if (statement.principals is not None) is not principals:
+                word = "names no principal" if principals else "names a principal, which is whoever has the policy"
+                raise PolicyFaultError(f"it {word}", policy=self.name, part=statement.name)
+            if (statement.resources is not None) is not resources:
+                word = "names no resource" if resources else "names a resource, which is what has the policy"
+                raise PolicyFaultError(f"it {word}", policy=self.name, part=statement.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +76,8 @@ class Principal:
     Attributes:
         arn: Of the role, the user or the account's root; a service's name; empty for anonymous.
         account: Of 12 digits; empty for a service and for anonymous.
-        session_arn: Of the assumed role's session, `arn:aws:sts::...:assumed-role/NAME/SESSION`; empty for others.
+        session_arn: Of the assumed role's session, `arn:aws:sts::...:assumed-role/NAME/SESSION`; empty for others,
+            and for a role that no policy names by a session.
         policies: Its identity policies.
         boundary: Its permissions boundary; None is no boundary.
     """
@@ -63,6 +88,11 @@ class Principal:
     session_arn: str = ""
     policies: Sequence[AttachedPolicy] = ()
     boundary: AttachedPolicy | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that belongs to a resource."""
+        for policy in (*self.policies, *([self.boundary] if self.boundary else [])):
+            policy.require(principals=False, resources=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +106,7 @@ class Request:
         owner: The account that owns the resource, 12 digits.
         context: Condition keys, by names in any case, beside those that follow from the principal
             (`aws:PrincipalArn`, `aws:PrincipalAccount`, ...), which the evaluation adds by itself.
+        endpoint_policies: Of the VPC endpoint it comes through; each must allow it too.
     """
 
     principal: Principal
@@ -83,6 +114,12 @@ class Request:
     resource: str
     owner: str
     context: Mapping[str, ContextValue] = field(default_factory=dict)
+    endpoint_policies: Sequence[AttachedPolicy] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an endpoint's policy that belongs to a principal."""
+        for policy in self.endpoint_policies:
+            policy.require(principals=True, resources=True)
 
 
 class Verdict(StrEnum):
@@ -130,3 +167,7 @@ class ResourcePolicy:
 
     policy: AttachedPolicy
     kind: ResourcePolicyKind = ResourcePolicyKind.OTHER
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that belongs to a principal, or to another kind of resource."""
+        self.policy.require(principals=True, resources=self.kind is not ResourcePolicyKind.TRUST)
