@@ -29,7 +29,8 @@ from service.identity.certificate import parse_certificate
 from stacks import naming
 from stacks.ceremonies import enrollment, server_certificate
 from stacks.ceremonies.development_authority import DevelopmentAuthority
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.local_cloud.cloud import LocalCloud
 from stacks.local_cloud.large_table import LookupCounter, copy_item
 

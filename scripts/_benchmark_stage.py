@@ -17,7 +17,8 @@ from typing import Any, Final
 from scripts import _terminal
 from scripts._benchmark_load import Job
 from service.identity.certificate import parse_certificate
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 
 P256: Final = "client"
 RSA_2048: Final = "client-rsa"

@@ -13,7 +13,8 @@ from typing import Final
 
 from scripts._terminal import ROOT, ExitCode, Terminal, UsageError, environment_name
 from stacks.catalog import Catalog, assemble
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.errors import DeploymentError
 from stacks.rules.book import RULES, find_faults
 from stacks.rules.finding import Finding

@@ -49,7 +49,8 @@ from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce, clai
 from stacks.deployment.image import push_image
 from stacks.deployment.outcome import EnvironmentOutcome
 from stacks.deployment.rollout import Target
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.errors import DeploymentError
 from stacks.local_cloud.cloud import LocalCloud
 from stacks.local_cloud.data_plane import DataPlane, PlaneOptions

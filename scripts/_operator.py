@@ -16,7 +16,8 @@ from typing import Final
 from scripts._terminal import ROOT, Terminal, UsageError
 from stacks import naming
 from stacks.deployment.account import LOCAL, Account, local_endpoint, open_account
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 
 _NOT_IN_A_SESSION_NAME: Final = re.compile(r"[^\w+=,.@-]", re.ASCII)
 _MAX_SESSION_NAME: Final = 64

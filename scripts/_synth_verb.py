@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts._terminal import ROOT, ExitCode, Terminal, UsageError, environment_name
 from stacks.catalog import assemble
-from stacks.environment import find_environment, load_environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.errors import DeploymentError
 
 

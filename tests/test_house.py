@@ -19,7 +19,7 @@ import pytest
 
 from scripts import certificates, clients, deploy, probe
 from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce
-from stacks.environment import find_environment, load_environment
+from stacks.environment_file import find_environment, load_environment
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "service/requirements.lock", "tools/checkov.lock", "tools/sslyze.lock", "tools/node.lock")

@@ -16,7 +16,7 @@ from service.identity.key_set import ALGORITHMS
 from service.identity.key_set_keeper import RETRY_SECONDS
 from service.identity.policy import NOT_THERE_YET, Strategy, parse_policy, read_policy
 from service.identity.verdict import Reason
-from stacks.environment import find_environment, parse_environment
+from stacks.environment_file import find_environment, parse_environment
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")

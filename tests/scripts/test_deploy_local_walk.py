@@ -33,7 +33,8 @@ from stacks.ceremonies.probe import fingerprint_of
 from stacks.ceremonies.token_issue import Grant, issue_token
 from stacks.deployment.endpoint import find_local_endpoint
 from stacks.deployment.outcome import EnvironmentOutcome, Result
-from stacks.environment import Environment, find_environment, parse_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, parse_environment
 from tests.audit_lines import read_line
 from tests.embedded_metrics import published
 from tests.stacks.deployment.small import LOCAL

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from service.settings import OPERATOR_LIMITS
 from stacks.catalog import Catalog, assemble
-from stacks.environment import Environment, EnvironmentFileError, find_environment, load_environment, parse_environment
+from stacks.environment import Environment
+from stacks.environment_file import EnvironmentFileError, find_environment, load_environment, parse_environment
 from stacks.fact_table import Fault
 
 ROOT = Path(__file__).parents[2]

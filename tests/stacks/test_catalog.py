@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stacks.catalog import CatalogError, OutputReference, assemble, join, render
-from stacks.environment import parse_environment
+from stacks.environment_file import parse_environment
 from tests.stacks.environments import NAMES, catalog, environment, with_existing_network
 
 

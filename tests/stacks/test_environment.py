@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 from service.contract import TokenBinding
 from service.errors import PolicyError
 from service.identity.policy import DEFAULT_POLICY, Strategy, parse_policy
-from stacks.environment import (
-    Architecture,
-    BearerTokens,
-    Egress,
+from stacks.environment import Architecture, BearerTokens, Egress, ExistingNetwork, OwnNetwork
+from stacks.environment_file import (
     EnvironmentFileError,
-    ExistingNetwork,
-    OwnNetwork,
     UnknownEnvironmentError,
     find_environment,
     load_environment,

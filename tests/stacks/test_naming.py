@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 
 from stacks import naming
-from stacks.environment import parse_environment
+from stacks.environment_file import parse_environment
 from tests.stacks.environments import changed, environment, environment_texts
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from service.contract import Variable
 from stacks.catalog import assemble
-from stacks.environment import Environment, find_environment, parse_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, parse_environment
 from tests.certificates import HOST_NAME, Identity, client
 from tests.tokens import AUDIENCE, ISSUER, Issuer
 from tests.wire.conftest import StartService

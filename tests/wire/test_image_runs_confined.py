@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import pytest
 
 from service.contract import CONTAINER_USER, Variable
-from stacks.environment import find_environment, load_environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.templates import workload
 from tests.certificates import Authority, client
 from tests.wire.engine import BASE, Engine, NoEngineError, confine, download_wheels, import_base, running_engine

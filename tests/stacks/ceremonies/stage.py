@@ -18,7 +18,8 @@ from moto import mock_aws
 
 from service.contract import CLIENT_INDEX, RegistryAttribute
 from stacks import naming
-from stacks.environment import Environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import load_environment
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 LOCAL: Final = load_environment(ROOT / "environments" / "local.toml")

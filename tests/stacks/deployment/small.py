@@ -26,7 +26,8 @@ from stacks.deployment.readiness import Need, Readiness
 from stacks.deployment.rollout import Rollout, Target
 from stacks.deployment.stack import read_stack
 from stacks.deployment.teardown import Teardown
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 
 LOCAL = load_environment(find_environment("local", Path(__file__).resolve().parents[3]))
 IMAGE = Need("the image", ("python scripts/deploy.py image push --env local",))

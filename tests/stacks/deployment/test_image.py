@@ -15,7 +15,8 @@ from stacks import naming
 from stacks.deployment.account import Account, LocalEndpoint, open_account
 from stacks.deployment.image import ImagePushError, find_image, push_image
 from stacks.deployment.readiness import AccountLookout
-from stacks.environment import Environment, find_environment, load_environment
+from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.local_cloud.cloud import LocalCloud
 
 LOCAL = load_environment(find_environment("local", Path(__file__).resolve().parents[3]))

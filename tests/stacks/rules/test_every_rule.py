@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from stacks.catalog import assemble
-from stacks.environment import parse_environment
+from stacks.environment_file import parse_environment
 from stacks.rules import book
 from stacks.rules.estate import Estate
 from stacks.rules.identities import Place

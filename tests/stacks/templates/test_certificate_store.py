@@ -10,7 +10,7 @@ import pytest
 
 from service.contract import CHAIN_KEY, MANIFEST_KEY, PENDING_PRIVATE_KEY_KEY, PRIVATE_KEY_KEY
 from stacks.catalog import assemble
-from stacks.environment import parse_environment
+from stacks.environment_file import parse_environment
 from stacks.naming import certificate_bucket, role_arn
 from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network, with_tokens
 from tests.stacks.templates.denials import denied_by

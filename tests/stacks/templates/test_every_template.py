@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from stacks.catalog import assemble
-from stacks.environment import parse_environment
+from stacks.environment_file import parse_environment
 from stacks.rules.linter import lint
 from tests.stacks.environments import NAMES, ROOT, catalog, environment_texts, with_existing_network
 

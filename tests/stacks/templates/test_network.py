@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 
 from stacks.catalog import assemble
-from stacks.environment import OwnNetwork, parse_environment
+from stacks.environment import OwnNetwork
+from stacks.environment_file import parse_environment
 from tests.stacks.environments import catalog, changed, environment_texts
 from tests.stacks.templates.reading import of_type, properties, statements
 

@@ -15,7 +15,8 @@ from service.contract import CONTAINER_NAME, HEALTH_PORT, TRAFFIC_PORT, ProxyPro
 from service.identity.policy import parse_policy
 from service.settings import OPERATOR_LIMITS, SERVICE_LIMITS, parse_settings
 from stacks.catalog import Catalog, assemble
-from stacks.environment import BearerTokens, parse_environment
+from stacks.environment import BearerTokens
+from stacks.environment_file import parse_environment
 from stacks.naming import Output, certificate_bucket, client_registry_table
 from tests.stacks.environments import NAMES, catalog, changed, environment, environment_texts, with_tokens
 from tests.stacks.templates.reading import properties, resource

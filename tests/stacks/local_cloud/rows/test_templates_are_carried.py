@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stacks.catalog import StackEntry, assemble
-from stacks.environment import find_environment, load_environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.local_cloud.cloud import LocalCloud
 from stacks.local_cloud.resource_types.table import rows
 
