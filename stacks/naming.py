@@ -15,7 +15,9 @@ from typing import Literal
 
 from stacks.environment import Environment
 
-RoleKind = Literal["task", "execution", "instance", "certificate-admin", "break-glass", "deploy", "cloudformation"]
+RoleKind = Literal[
+    "task", "execution", "instance", "certificate-admin", "break-glass", "backup", "deploy", "cloudformation"
+]
 
 
 class Output(StrEnum):
@@ -38,6 +40,7 @@ class Output(StrEnum):
     CERTIFICATE_KEY_ARN = "CertificateKeyArn"
     LOG_BUCKET_NAME = "LogBucketName"
     CLIENT_REGISTRY_TABLE_NAME = "ClientRegistryTableName"
+    CLIENT_REGISTRY_KEY_ARN = "ClientRegistryKeyArn"
     REPOSITORY_URI = "RepositoryUri"
     LOAD_BALANCER_NAME = "LoadBalancerName"
     LOAD_BALANCER_DNS_NAME = "LoadBalancerDnsName"
@@ -47,7 +50,10 @@ class Output(StrEnum):
     CAPACITY_PROVIDER_NAME = "CapacityProviderName"
     AUTO_SCALING_GROUP_NAME = "AutoScalingGroupName"
     ALARM_TOPIC_ARN = "AlarmTopicArn"
+    ALARM_KEY_ARN = "AlarmKeyArn"
     SERVICE_LOG_GROUP_NAME = "ServiceLogGroupName"
+    LOG_KEY_ARN = "LogKeyArn"
+    TRAIL_KEY_ARN = "TrailKeyArn"
     SERVICE_NAME = "ServiceName"
 
 
@@ -102,6 +108,11 @@ def log_bucket(environment: Environment) -> str:
 def client_registry_table(environment: Environment) -> str:
     """Name the table of enrolled clients."""
     return f"{_prefix(environment)}-client-registry"
+
+
+def backup_vault(environment: Environment) -> str:
+    """Name the vault of the registry's backups; AWS Backup takes 50 letters, digits and hyphens (CreateBackupVault)."""
+    return f"{_prefix(environment)}-registry"
 
 
 def repository(environment: Environment) -> str:

@@ -2,8 +2,9 @@
 The certificate store: the bucket of the server's certificate and key, its encryption key, and the log bucket.
 
 Two locks hold the private key, the bucket's policy and the key's. Each denies
-the data actions to everybody but the task role and the certificate's keeper,
-an administrator included; neither denies what is needed to repair it.
+the data actions to everybody but the task role, the certificate's keeper and
+the role for emergencies, an administrator included; neither denies what is
+needed to repair it.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ from troposphere.s3 import (
     Bucket,
     BucketEncryption,
     BucketPolicy,
+    EventBridgeConfiguration,
     LifecycleConfiguration,
     LifecycleRule,
     LoggingConfiguration,
     NoncurrentVersionExpiration,
+    NotificationConfiguration,
     OwnershipControls,
     OwnershipControlsRule,
     PublicAccessBlockConfiguration,
@@ -49,13 +52,15 @@ from service import contract
 from stacks import naming
 from stacks.environment import Environment, OwnNetwork
 from stacks.naming import Output
-from stacks.permissions import PolicyDocument, Statement, allow, deny, policy, service
+from stacks.permissions import PolicyDocument, Statement, allow, arn, deny, policy, service
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.log_delivery import LOAD_BALANCER_LOG_PREFIX, load_balancer_log_principals
 from stacks.templates.retention import RETAINED
 
 _BUCKET_ACCESS_LOG_PREFIX: Final = "certificate-bucket/"
+_FLOW_LOG_PREFIX: Final = "flow"
+"""In the log bucket; VPC flow logs add `/AWSLogs/ACCOUNT/` by themselves."""
 _ROLLBACK_WINDOW_DAYS: Final = 90
 """How long a replaced version of the pair can be gone back to."""
 
@@ -79,6 +84,7 @@ def build(environment: Environment) -> Template:
     )
     template.add_resource(_task_policy(template, store, key))
     template.add_resource(_certificate_admin_policy(template, store, key))
+    template.add_resource(_break_glass_policy(template, store, key))
     offer(template, Output.CERTIFICATE_BUCKET_NAME, Ref(bucket))
     offer(template, Output.CERTIFICATE_KEY_ARN, GetAtt(key, "Arn"))
     offer(template, Output.LOG_BUCKET_NAME, Ref(log_bucket))
@@ -94,6 +100,8 @@ class _Store:
     log_bucket: str
     task_role: str
     certificate_admin_role: str
+    break_glass_role: str
+    cloudformation_role: str
 
     @classmethod
     def of(cls, environment: Environment) -> _Store:
@@ -104,25 +112,22 @@ class _Store:
             log_bucket=buckets + naming.log_bucket(environment),
             task_role=naming.role_arn(environment, "task"),
             certificate_admin_role=naming.role_arn(environment, "certificate-admin"),
+            break_glass_role=naming.role_arn(environment, "break-glass"),
+            cloudformation_role=naming.role_arn(environment, "cloudformation"),
         )
 
     @property
     def readers(self) -> list[str]:
-        return [self.task_role, self.certificate_admin_role]
+        return [self.task_role, self.certificate_admin_role, self.break_glass_role]
 
     @property
     def key_objects(self) -> str:
         return f"{self.bucket}/{contract.SERVER_PREFIX}*"
 
     @property
-    def manifests(self) -> str:
-        return f"{self.bucket}/{contract.MANIFEST_PREFIX}*"
-
-    @property
-    def everything(self) -> list[str]:
-        """What is locked; a token issuer's keys with it where they are kept here."""
-        key_sets = [f"{self.bucket}/{contract.KEY_SET_PREFIX}*"] if self.environment.key_set_object else []
-        return [self.key_objects, self.manifests, *key_sets]
+    def objects(self) -> str:
+        """Every object: key material, manifest, and a token issuer's keys where they are kept here."""
+        return f"{self.bucket}/*"
 
     def object(self, key: str) -> str:
         return f"{self.bucket}/{key}"
@@ -163,27 +168,59 @@ def _log_bucket(environment: Environment) -> Bucket:
 
 
 def _log_bucket_policy(environment: Environment, store: _Store, bucket: Bucket) -> BucketPolicy:
-    account = environment.account
-    s3_delivery = allow(
+    return BucketPolicy(
+        "LogBucketPolicy",
+        Bucket=Ref(bucket),
+        PolicyDocument=policy(
+            _bucket_access_logs(environment, store),
+            *_load_balancer_logs(environment, store),
+            *_flow_logs(environment, store),
+            *_only_encrypted_transport(store.log_bucket),
+        ),
+    )
+
+
+def _bucket_access_logs(environment: Environment, store: _Store) -> Statement:
+    return allow(
         "DeliverBucketAccessLogs",
         [s3_actions.PutObject],
         f"{store.log_bucket}/{_BUCKET_ACCESS_LOG_PREFIX}*",
         to=service("logging.s3.amazonaws.com"),
         when=[
-            StringEquals({"aws:SourceAccount": account}),
+            StringEquals({"aws:SourceAccount": environment.account}),
             ArnLike({"aws:SourceArn": store.bucket}),
         ],
     )
-    load_balancer_logs = f"{store.log_bucket}/{LOAD_BALANCER_LOG_PREFIX}/AWSLogs/{account}/*"
-    load_balancer_delivery = [
-        allow(sid, [s3_actions.PutObject], load_balancer_logs, to=principal)
+
+
+def _load_balancer_logs(environment: Environment, store: _Store) -> list[Statement]:
+    logs = f"{store.log_bucket}/{LOAD_BALANCER_LOG_PREFIX}/AWSLogs/{environment.account}/*"
+    return [
+        allow(sid, [s3_actions.PutObject], logs, to=principal)
         for sid, principal in load_balancer_log_principals(environment).items()
     ]
-    return BucketPolicy(
-        "LogBucketPolicy",
-        Bucket=Ref(bucket),
-        PolicyDocument=policy(s3_delivery, *load_balancer_delivery, *_only_encrypted_transport(store.log_bucket)),
-    )
+
+
+def _flow_logs(environment: Environment, store: _Store) -> list[Statement]:
+    """Let VPC flow logs in, which ask for the bucket's access list before they write (VPC guide, flow logs to S3)."""
+    if not isinstance(environment.network, OwnNetwork):
+        return []
+    delivery = service("delivery.logs.amazonaws.com")
+    ours = [
+        StringEquals({"aws:SourceAccount": environment.account}),
+        ArnLike({"aws:SourceArn": arn(environment, "logs", "*")}),
+    ]
+    logs = f"{store.log_bucket}/{_FLOW_LOG_PREFIX}/AWSLogs/{environment.account}/*"
+    return [
+        allow(
+            "DeliverFlowLogs",
+            [s3_actions.PutObject],
+            logs,
+            to=delivery,
+            when=[*ours, StringEquals({"s3:x-amz-acl": "bucket-owner-full-control"})],
+        ),
+        allow("AskForTheAccessList", [s3_actions.GetBucketAcl], store.log_bucket, to=delivery, when=ours),
+    ]
 
 
 # -- the bucket of certificate and key -------------------------------------------------
@@ -204,6 +241,9 @@ def _certificate_bucket(environment: Environment, key: Key, log_bucket_policy: B
                 NoncurrentVersionExpiration=NoncurrentVersionExpiration(NoncurrentDays=_ROLLBACK_WINDOW_DAYS),
             )
         ),
+        NotificationConfiguration=NotificationConfiguration(
+            EventBridgeConfiguration=EventBridgeConfiguration(EventBridgeEnabled=True)
+        ),
         LoggingConfiguration=LoggingConfiguration(
             DestinationBucketName=Ref("LogBucket"), LogFilePrefix=_BUCKET_ACCESS_LOG_PREFIX
         ),
@@ -214,25 +254,45 @@ def _certificate_bucket(environment: Environment, key: Key, log_bucket_policy: B
 
 def _bucket_lock(store: _Store, key: Key, pin: Sequence[Statement]) -> PolicyDocument:
     reading = [Action("s3", "GetObject*")]
-    writing = [Action("s3", "PutObject*"), Action("s3", "DeleteObject*"), Action("s3", "RestoreObject")]
+    writing = [Action("s3", "PutObject*"), Action("s3", "RestoreObject")]
+    deleting = [Action("s3", "DeleteObject*")]
+    admin, break_glass = store.certificate_admin_role, store.break_glass_role
     return policy(
         *_only_encrypted_transport(store.bucket),
-        deny(
-            "NoOtherReadsTheKey",
-            reading,
-            store.key_objects,
-            when=[ArnNotLike({"aws:PrincipalArn": store.readers})],
-        ),
-        deny(
-            "NoOtherWrites",
-            writing,
-            store.everything,
-            when=[ArnNotLike({"aws:PrincipalArn": store.certificate_admin_role})],
-        ),
+        _only_for("NoOtherReadsTheKey", reading, store.key_objects, store.readers),
+        _only_for("NoOtherWrites", writing, store.objects, [admin]),
+        _only_for("NoOtherDeletes", deleting, store.objects, [admin, break_glass]),
+        *_only_break_glass_forgets(store),
         *_only_our_encryption(store, key),
-        *_only_signed_requests([*reading, *writing], store.everything),
+        *_only_signed_requests([*reading, *writing, *deleting], store.objects),
         *pin,
     )
+
+
+def _only_for(sid: str, actions: Sequence[Action], resources: str, roles: Sequence[str]) -> Statement:
+    return deny(sid, actions, resources, when=[ArnNotLike({"aws:PrincipalArn": list(roles)})])
+
+
+def _only_break_glass_forgets(store: _Store) -> list[Statement]:
+    """
+    Keep every version from everybody's hand, in the place of MFA Delete and Object Lock (ADR 0017).
+
+    CloudFormation's own role must be able to set versioning and lifecycle, or
+    no change of the stack goes through. The policy itself is never locked:
+    whoever may replace it can mend it.
+    """
+    configuring = [s3_actions.PutBucketVersioning, s3_actions.PutLifecycleConfiguration]
+    return [
+        _only_for(
+            "NoOtherErasesVersions", [Action("s3", "DeleteObjectVersion*")], store.objects, [store.break_glass_role]
+        ),
+        _only_for(
+            "NoOtherForgetsVersions",
+            configuring,
+            store.bucket,
+            [store.break_glass_role, store.cloudformation_role],
+        ),
+    ]
 
 
 def _only_encrypted_transport(bucket: str) -> list[Statement]:
@@ -271,7 +331,7 @@ def _only_our_encryption(store: _Store, key: Key) -> list[Statement]:
     ]
 
 
-def _only_signed_requests(actions: Sequence[Action], resources: Sequence[str]) -> list[Statement]:
+def _only_signed_requests(actions: Sequence[Action], resources: str) -> list[Statement]:
     # A presigned address is a bearer token: whoever finds it reads the key.
     return [
         deny("NoPresignedAddress", actions, resources, when=[StringEquals({"s3:authType": "REST-QUERY-STRING"})]),
@@ -285,16 +345,26 @@ def _only_signed_requests(actions: Sequence[Action], resources: Sequence[str]) -
 
 
 def _deny_task_outside_the_vpc(template: Template, store: _Store) -> list[Statement]:
-    """Pin the task role to the VPC's endpoint, so that credentials carried off are worth nothing elsewhere."""
-    if not isinstance(store.environment.network, OwnNetwork):
+    """
+    Pin the task role to the VPC's endpoint, so that credentials carried off are worth nothing elsewhere.
+
+    In somebody else's VPC the operator says which endpoints these are, or
+    leaves the role unpinned.
+    """
+    network = store.environment.network
+    endpoints: object
+    if isinstance(network, OwnNetwork):
+        endpoints = take(template, store.environment, Output.S3_ENDPOINT_ID)
+    else:
+        endpoints = list(network.s3_endpoint_ids)
+    if not endpoints:
         return []
-    endpoint = take(template, store.environment, Output.S3_ENDPOINT_ID)
     return [
         deny(
             "TaskOnlyThroughTheEndpoint",
             [Action("s3", "GetObject*")],
-            store.everything,
-            when=[ArnLike({"aws:PrincipalArn": store.task_role}), StringNotEquals({"aws:SourceVpce": endpoint})],
+            store.objects,
+            when=[ArnLike({"aws:PrincipalArn": store.task_role}), StringNotEquals({"aws:SourceVpce": endpoints})],
         )
     ]
 
@@ -354,7 +424,7 @@ def _certificate_admin_policy(template: Template, store: _Store, key: Key) -> Ma
             allow(
                 "KeepObjects",
                 [s3_actions.GetObject, s3_actions.GetObjectVersion, s3_actions.PutObject, s3_actions.DeleteObject],
-                store.everything,
+                store.objects,
             ),
             allow("FindVersions", [s3_actions.ListBucket, s3_actions.ListBucketVersions], store.bucket),
             allow(
@@ -362,6 +432,51 @@ def _certificate_admin_policy(template: Template, store: _Store, key: Key) -> Ma
                 [kms.Decrypt, kms.GenerateDataKey],
                 GetAtt(key, "Arn"),
                 when=[_through_s3(store.environment)],
+            ),
+        ),
+    )
+
+
+def _break_glass_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
+    """
+    Allow what an emergency needs: a version purged, the bucket's policy or the key mended.
+
+    Not to write objects: a new pair is the certificate's keeper's.
+    """
+    return ManagedPolicy(
+        "BreakGlassMendsStore",
+        Roles=[take(template, store.environment, Output.BREAK_GLASS_ROLE_NAME)],
+        PolicyDocument=policy(
+            allow(
+                "ReadAndPurgeVersions",
+                [
+                    s3_actions.GetObject,
+                    s3_actions.GetObjectVersion,
+                    s3_actions.DeleteObject,
+                    s3_actions.DeleteObjectVersion,
+                ],
+                store.objects,
+            ),
+            allow(
+                "MendBucket",
+                [
+                    s3_actions.ListBucket,
+                    s3_actions.ListBucketVersions,
+                    s3_actions.GetBucketPolicy,
+                    s3_actions.PutBucketPolicy,
+                    s3_actions.DeleteBucketPolicy,
+                    s3_actions.GetBucketVersioning,
+                    s3_actions.PutBucketVersioning,
+                    s3_actions.GetLifecycleConfiguration,
+                    s3_actions.PutLifecycleConfiguration,
+                ],
+                store.bucket,
+            ),
+            allow("DecryptThroughS3", [kms.Decrypt], GetAtt(key, "Arn"), when=[_through_s3(store.environment)]),
+            allow(
+                "MendKey",
+                [kms.DescribeKey, kms.GetKeyPolicy, kms.PutKeyPolicy, kms.EnableKey, kms.CancelKeyDeletion],
+                GetAtt(key, "Arn"),
             ),
         ),
     )

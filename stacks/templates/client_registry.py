@@ -1,11 +1,26 @@
-"""The client registry: the table of enrolled certificates and its encryption key."""
+"""
+The client registry: the table of enrolled certificates, its encryption key, and its backup where one is wished.
+
+Point-in-time recovery goes back to any second of 35 days; a backup is for
+what is older, and survives the table.
+"""
 
 from __future__ import annotations
 
+from awacs import backup as backup_actions
 from awacs import dynamodb as dynamodb_actions
-from awacs import kms
-from awacs.aws import StringEquals
+from awacs import kms, tag
+from awacs.aws import Bool, StringEquals
 from troposphere import GetAtt, Ref, Template
+from troposphere.backup import (
+    BackupPlan,
+    BackupPlanResourceType,
+    BackupRuleResourceType,
+    BackupSelection,
+    BackupSelectionResourceType,
+    BackupVault,
+    LifecycleResourceType,
+)
 from troposphere.dynamodb import (
     AttributeDefinition,
     GlobalSecondaryIndex,
@@ -15,14 +30,14 @@ from troposphere.dynamodb import (
     SSESpecification,
     Table,
 )
-from troposphere.iam import ManagedPolicy
+from troposphere.iam import ManagedPolicy, Role
 from troposphere.kms import Key
 
 from service.contract import CLIENT_INDEX, RegistryAttribute
 from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
-from stacks.permissions import allow, policy
+from stacks.permissions import allow, policy, trust_service
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.retention import RETAINED
@@ -35,7 +50,10 @@ def build(environment: Environment) -> Template:
     template.add_resource(alias(environment, "ClientRegistryKeyAlias", key, stack="client_registry"))
     table = template.add_resource(_table(environment, key))
     template.add_resource(_task_policy(template, environment, table, key))
+    if environment.registry.backup_days is not None:
+        _back_up(template, environment, table, key)
     offer(template, Output.CLIENT_REGISTRY_TABLE_NAME, Ref(table))
+    offer(template, Output.CLIENT_REGISTRY_KEY_ARN, GetAtt(key, "Arn"))
     return template
 
 
@@ -76,5 +94,90 @@ def _task_policy(template: Template, environment: Environment, table: Table, key
             # One certificate by its fingerprint, never the list of all clients.
             allow("FindClient", [dynamodb_actions.GetItem], GetAtt(table, "Arn")),
             allow("DecryptThroughDynamoDb", [kms.Decrypt], GetAtt(key, "Arn"), when=[through_dynamodb]),
+        ),
+    )
+
+
+# -- backup ------------------------------------------------------------------------
+
+
+def _back_up(template: Template, environment: Environment, table: Table, key: Key) -> None:
+    """Back the table up every night into a vault of its own."""
+    vault = template.add_resource(
+        BackupVault(
+            "ClientRegistryVault",
+            BackupVaultName=naming.backup_vault(environment),
+            EncryptionKeyArn=GetAtt(key, "Arn"),
+            **RETAINED,
+        )
+    )
+    nightly = BackupRuleResourceType(
+        RuleName="nightly",
+        TargetBackupVault=Ref(vault),
+        ScheduleExpression="cron(0 3 * * ? *)",
+        StartWindowMinutes=60,
+        CompletionWindowMinutes=480,
+        Lifecycle=LifecycleResourceType(DeleteAfterDays=environment.registry.backup_days),
+    )
+    plan = template.add_resource(
+        BackupPlan(
+            "ClientRegistryBackupPlan",
+            BackupPlan=BackupPlanResourceType(
+                BackupPlanName=naming.backup_vault(environment), BackupPlanRule=[nightly]
+            ),
+        )
+    )
+    role = template.add_resource(_backup_role(environment))
+    grants = template.add_resource(_backup_policy(role, table, vault, key))
+    template.add_resource(
+        BackupSelection(
+            "ClientRegistryBackupSelection",
+            BackupPlanId=Ref(plan),
+            BackupSelection=BackupSelectionResourceType(
+                SelectionName=naming.backup_vault(environment),
+                IamRoleArn=GetAtt(role, "Arn"),
+                Resources=[GetAtt(table, "Arn")],
+            ),
+            DependsOn=grants,
+        )
+    )
+
+
+def _backup_role(environment: Environment) -> Role:
+    return Role(
+        "BackupRole",
+        RoleName=naming.role_name(environment, "backup"),
+        Path=naming.role_path(environment),
+        PermissionsBoundary=naming.boundary_arn(environment),
+        Description="What AWS Backup may do: back the client registry up",
+        AssumeRolePolicyDocument=trust_service("backup.amazonaws.com"),
+    )
+
+
+def _backup_policy(role: Role, table: Table, vault: BackupVault, key: Key) -> ManagedPolicy:
+    """Allow what AWS's own AWSBackupServiceRolePolicyForBackup does for a table, on this table alone."""
+    return ManagedPolicy(
+        "BackupPolicy",
+        Roles=[Ref(role)],
+        PolicyDocument=policy(
+            allow(
+                "ReadTable",
+                [
+                    dynamodb_actions.DescribeTable,
+                    dynamodb_actions.ListTagsOfResource,
+                    dynamodb_actions.StartAwsBackupJob,
+                ],
+                GetAtt(table, "Arn"),
+            ),
+            allow("WriteVault", [backup_actions.DescribeBackupVault], GetAtt(vault, "BackupVaultArn")),
+            # It asks for the tags of whatever it backs up; the call bears no resource (tagging API actions table).
+            allow("FindByTag", [tag.GetResources], "*"),
+            allow("UseKey", [kms.DescribeKey, kms.Decrypt, kms.GenerateDataKey], GetAtt(key, "Arn")),
+            allow(
+                "LetBackupUseKey",
+                [kms.CreateGrant],
+                GetAtt(key, "Arn"),
+                when=[Bool({"kms:GrantIsForAWSResource": True})],
+            ),
         ),
     )

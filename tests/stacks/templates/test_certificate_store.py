@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from service.contract import CHAIN_KEY, MANIFEST_KEY, PENDING_PRIVATE_KEY_KEY, PRIVATE_KEY_KEY
 from stacks.catalog import assemble
 from stacks.environment_file import parse_environment
-from stacks.naming import certificate_bucket, role_arn
+from stacks.naming import RoleKind, certificate_bucket, role_arn
 from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network, with_tokens
 from tests.stacks.templates.denials import denied_by
 from tests.stacks.templates.reading import listed, of_type, properties, statements
@@ -19,12 +19,12 @@ from tests.stacks.templates.reading import listed, of_type, properties, statemen
 ENDPOINT = "{'Ref': 'S3EndpointId'}"
 """The endpoint's id, as the judge of denials sees what is not resolved yet."""
 KEY_ARN = "{'Fn::GetAtt': ['CertificateKey', 'Arn']}"
-OURS = {"task", "certificate-admin"}
+OURS = {"task", "certificate-admin", "break-glass"}
 
 
 def principals(name: str) -> dict[str, str]:
     facts = environment(name)
-    ours = {kind: role_arn(facts, kind) for kind in ("task", "execution", "instance", "certificate-admin")}
+    ours = {kind: role_arn(facts, kind) for kind in get_args(RoleKind)}
     account = f"arn:aws:iam::{facts.account}"
     return ours | {
         "deployer": f"{account}:role/deploy",
@@ -70,7 +70,7 @@ def judge(name: str, action: str, key: str, context: Mapping[str, str]) -> set[s
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAcl"])
 @pytest.mark.parametrize("key", [CHAIN_KEY, PRIVATE_KEY_KEY, PENDING_PRIVATE_KEY_KEY])
-def test_two_roles_read_key_objects_and_nobody_else(action: str, key: str) -> None:
+def test_three_roles_read_key_objects_and_nobody_else(action: str, key: str) -> None:
     """An administrator of the account is nobody here, and so is its root (K4)."""
     readers = {who for who, arn in principals("staging").items() if not judge("staging", action, key, request(arn))}
 
@@ -78,13 +78,33 @@ def test_two_roles_read_key_objects_and_nobody_else(action: str, key: str) -> No
 
 
 @pytest.mark.parametrize(
-    "action", ["s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:RestoreObject"]
+    ("action", "writers"),
+    [
+        ("s3:PutObject", {"certificate-admin"}),
+        ("s3:PutObjectTagging", {"certificate-admin"}),
+        ("s3:RestoreObject", {"certificate-admin"}),
+        ("s3:DeleteObject", {"certificate-admin", "break-glass"}),
+        ("s3:DeleteObjectVersion", {"break-glass"}),
+        ("s3:DeleteObjectVersionTagging", {"break-glass"}),
+    ],
 )
-@pytest.mark.parametrize("key", [PRIVATE_KEY_KEY, MANIFEST_KEY])
-def test_one_role_writes(action: str, key: str) -> None:
-    writers = {who for who, arn in principals("staging").items() if not judge("staging", action, key, request(arn))}
+@pytest.mark.parametrize("key", [PRIVATE_KEY_KEY, MANIFEST_KEY, "elsewhere/object"])
+def test_one_role_writes_and_one_other_purges(action: str, writers: set[str], key: str) -> None:
+    """A lost key is purged with all its versions, by whoever broke the glass and nobody else (K20, K21)."""
+    found = {who for who, arn in principals("staging").items() if not judge("staging", action, key, request(arn))}
 
-    assert writers == {"certificate-admin"}
+    assert found == writers
+
+
+@pytest.mark.parametrize("action", ["s3:PutBucketVersioning", "s3:PutLifecycleConfiguration"])
+def test_versions_are_forgotten_by_break_glass_alone_and_a_stack_can_still_be_changed(action: str) -> None:
+    """In the place of MFA Delete and Object Lock (K20)."""
+    bucket = address("staging", "").removesuffix("/")
+    arns = principals("staging").items()
+
+    found = {who for who, arn in arns if not denied_by(bucket_policy("staging"), action, bucket, request(arn))}
+
+    assert found == {"break-glass", "cloudformation"}
 
 
 def test_the_manifest_is_open_to_whom_the_account_lets_read_it() -> None:
@@ -126,8 +146,22 @@ def test_the_task_is_denied_from_outside_any_endpoint() -> None:
     assert judge("staging", "s3:GetObject", CHAIN_KEY, context) == {"TaskOnlyThroughTheEndpoint"}
 
 
-def test_somebody_elses_network_has_no_endpoint_to_pin() -> None:
-    """There the operator may pin it himself: which endpoints the VPC has is not ours to know."""
+def test_somebody_elses_endpoints_are_pinned_where_they_are_named() -> None:
+    text = with_existing_network().replace("egress =", 's3_endpoint_ids = ["vpce-0123456789abcdef0"]\negress =')
+    found = assemble(parse_environment(text, Path("staging.toml")))
+
+    document = properties(found, "certificate_store", "CertificateBucketPolicy")["PolicyDocument"]
+    task = principals("staging")["task"]
+    through, beside = (
+        denied_by(document, "s3:GetObject", address("staging", CHAIN_KEY), request(task, aws__SourceVpce=endpoint))
+        for endpoint in ("vpce-0123456789abcdef0", "vpce-0000000000000000f")
+    )
+    assert not through
+    assert beside == {"TaskOnlyThroughTheEndpoint"}
+
+
+def test_somebody_elses_network_without_named_endpoints_has_none_to_pin() -> None:
+    """Which endpoints the VPC has is not ours to know."""
     found = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
 
     document = properties(found, "certificate_store", "CertificateBucketPolicy")["PolicyDocument"]
@@ -183,7 +217,7 @@ def test_the_bucket_encrypts_with_our_key_by_its_arn() -> None:
 
 
 @pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom"])
-def test_two_roles_use_the_key_and_nobody_else(action: str) -> None:
+def test_three_roles_use_the_key_and_nobody_else(action: str) -> None:
     policy = properties(catalog(), "certificate_store", "CertificateKey")["KeyPolicy"]
 
     users = {
@@ -208,7 +242,7 @@ def test_the_key_can_always_be_managed(action: str) -> None:
 def test_every_key_is_rotated_and_can_be_saved_from_deletion_for_a_month(name: str) -> None:
     keys = of_type(catalog(name), "AWS::KMS::Key")
 
-    assert len(of_type(catalog(name), "AWS::KMS::Alias")) == 3
+    assert len(of_type(catalog(name), "AWS::KMS::Alias")) == len(keys)
     assert all(key["EnableKeyRotation"] is True and key["PendingWindowInDays"] == 30 for key in keys.values())
 
 
@@ -237,6 +271,18 @@ def test_the_certificates_keeper_may_what_the_ceremonies_do() -> None:
     assert policy["Roles"] == [{"Ref": "CertificateAdminRoleName"}]
     assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"} <= set(found["KeepObjects"]["Action"])
     assert set(found["EncryptAndDecryptThroughS3"]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def test_whoever_breaks_the_glass_can_purge_and_mend() -> None:
+    policy = properties(catalog(), "certificate_store", "BreakGlassMendsStore")
+    found = statements(policy["PolicyDocument"])
+
+    assert policy["Roles"] == [{"Ref": "BreakGlassRoleName"}]
+    assert "s3:DeleteObjectVersion" in found["ReadAndPurgeVersions"]["Action"]
+    assert {"s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:ListBucketVersions"} <= set(
+        found["MendBucket"]["Action"]
+    )
+    assert {"kms:PutKeyPolicy", "kms:EnableKey", "kms:CancelKeyDeletion"} <= set(found["MendKey"]["Action"])
 
 
 # -- both buckets -----------------------------------------------------------------------
@@ -282,6 +328,23 @@ def test_logs_are_delivered_by_service_and_in_older_regions_by_account() -> None
     assert found["DeliverLoadBalancerLogsByAccount"]["Resource"].endswith("/load-balancer/AWSLogs/111122223333/*")
 
 
+def test_flow_logs_of_our_own_network_are_let_in() -> None:
+    own = statements(properties(catalog(), "certificate_store", "LogBucketPolicy")["PolicyDocument"])
+    foreign = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
+    others = statements(properties(foreign, "certificate_store", "LogBucketPolicy")["PolicyDocument"])
+
+    assert own["DeliverFlowLogs"]["Principal"] == {"Service": "delivery.logs.amazonaws.com"}
+    assert own["DeliverFlowLogs"]["Resource"].endswith("/flow/AWSLogs/111122223333/*")
+    assert own["AskForTheAccessList"]["Action"] == ["s3:GetBucketAcl"]
+    assert not {"DeliverFlowLogs", "AskForTheAccessList"} & set(others)
+
+
+def test_a_change_of_an_object_is_an_event() -> None:
+    found = properties(catalog(), "certificate_store", "CertificateBucket")["NotificationConfiguration"]
+
+    assert found == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
 def test_in_a_region_of_today_no_account_delivers_logs() -> None:
     facts = changed(
         ('region = "us-east-1"', 'region = "ap-southeast-5"'),
@@ -310,7 +373,7 @@ def judge_tokens(action: str, key: str, context: Mapping[str, str]) -> set[str]:
     return denied_by(document, action, address("staging", key), context)
 
 
-@pytest.mark.parametrize("action", ["s3:PutObject", "s3:DeleteObject", "s3:PutObjectTagging"])
+@pytest.mark.parametrize("action", ["s3:PutObject", "s3:RestoreObject", "s3:PutObjectTagging"])
 def test_whoever_could_write_the_keys_could_sign_tokens_so_one_role_may(action: str) -> None:
     writers = {who for who, arn in principals("staging").items() if not judge_tokens(action, KEYS, request(arn))}
 
