@@ -11,9 +11,12 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from stacks.environment import Environment
+
+STACK_TAG: Final = "mtls-ingress:environment"
+"""CloudFormation hands a stack's tags to what it makes; by this one policies tell keys, which have no name, apart."""
 
 RoleKind = Literal[
     "task", "execution", "instance", "certificate-admin", "break-glass", "backup", "deploy", "cloudformation"
@@ -90,9 +93,29 @@ def boundary_name(environment: Environment) -> str:
 
 
 def boundary_arn(environment: Environment) -> str:
-    """Spell the ARN of the policy that bounds every role, whether it exists yet or not."""
+    """Spell the ARN of the policy that bounds every role: the operator's own, or ours, whether it exists yet or not."""
+    if environment.deployer.permissions_boundary is not None:
+        return environment.deployer.permissions_boundary
     path, name = role_path(environment), boundary_name(environment)
     return f"arn:{environment.partition}:iam::{environment.account}:policy{path}{name}"
+
+
+def deployer_boundary_arn(environment: Environment) -> str:
+    """Spell the ARN of the policy that bounds the roles of a deployment, whether it exists yet or not."""
+    if environment.deployer.permissions_boundary is not None:
+        return environment.deployer.permissions_boundary
+    path, name = role_path(environment), deployer_boundary_name(environment)
+    return f"arn:{environment.partition}:iam::{environment.account}:policy{path}{name}"
+
+
+def deployer_boundary_name(environment: Environment) -> str:
+    """Name the policy that bounds the roles of a deployment, which must do more than any that serves."""
+    return f"{_prefix(environment)}-deployer-boundary"
+
+
+def stack_tags(environment: Environment) -> dict[str, str]:
+    """Give the tags of every stack: the operator's, and the one that policies tell our resources by."""
+    return {**environment.tags, STACK_TAG: _prefix(environment)}
 
 
 def certificate_bucket(environment: Environment) -> str:
@@ -103,6 +126,11 @@ def certificate_bucket(environment: Environment) -> str:
 def log_bucket(environment: Environment) -> str:
     """Name the bucket that access logs are delivered to."""
     return f"{_prefix(environment)}-logs-{environment.account}-{environment.region}"
+
+
+def trail_bucket(environment: Environment) -> str:
+    """Name the bucket that the audit trail is delivered to."""
+    return f"{_prefix(environment)}-trail-{environment.account}-{environment.region}"
 
 
 def client_registry_table(environment: Environment) -> str:
