@@ -406,6 +406,7 @@ def _task_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
     key_set_grants = [] if key_set is None else [allow("ReadKeySet", [s3_actions.GetObject], store.object(key_set))]
     return ManagedPolicy(
         "TaskReadsCertificate",
+        Path=naming.role_path(store.environment),
         Roles=[take(template, store.environment, Output.TASK_ROLE_NAME)],
         PolicyDocument=policy(
             allow("ReadManifest", [s3_actions.GetObject], store.object(contract.MANIFEST_KEY)),
@@ -419,6 +420,7 @@ def _task_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
 def _certificate_admin_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
     return ManagedPolicy(
         "CertificateAdminKeepsCertificate",
+        Path=naming.role_path(store.environment),
         Roles=[take(template, store.environment, Output.CERTIFICATE_ADMIN_ROLE_NAME)],
         PolicyDocument=policy(
             allow(
@@ -445,6 +447,7 @@ def _break_glass_policy(template: Template, store: _Store, key: Key) -> ManagedP
     """
     return ManagedPolicy(
         "BreakGlassMendsStore",
+        Path=naming.role_path(store.environment),
         Roles=[take(template, store.environment, Output.BREAK_GLASS_ROLE_NAME)],
         PolicyDocument=policy(
             allow(

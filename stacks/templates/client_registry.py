@@ -89,6 +89,7 @@ def _task_policy(template: Template, environment: Environment, table: Table, key
     through_dynamodb = StringEquals({"kms:ViaService": f"dynamodb.{environment.region}.amazonaws.com"})
     return ManagedPolicy(
         "TaskReadsRegistry",
+        Path=naming.role_path(environment),
         Roles=[take(template, environment, Output.TASK_ROLE_NAME)],
         PolicyDocument=policy(
             # One certificate by its fingerprint, never the list of all clients.
@@ -158,6 +159,7 @@ def _backup_policy(role: Role, table: Table, vault: BackupVault, key: Key) -> Ma
     """Allow what AWS's own AWSBackupServiceRolePolicyForBackup does for a table, on this table alone."""
     return ManagedPolicy(
         "BackupPolicy",
+        Path=role.Path,
         Roles=[Ref(role)],
         PolicyDocument=policy(
             allow(

@@ -27,7 +27,9 @@ def build(environment: Environment) -> Template:
     template.add_resource(_execution_policy(environment, execution))
     instance = template.add_resource(_instance_role(environment))
     template.add_resource(_instance_policy(environment, instance))
-    profile = template.add_resource(InstanceProfile("InstanceProfile", Roles=[Ref(instance)]))
+    profile = template.add_resource(
+        InstanceProfile("InstanceProfile", Path=naming.role_path(environment), Roles=[Ref(instance)])
+    )
     certificate_admin = template.add_resource(_certificate_admin_role(environment))
     break_glass = template.add_resource(_break_glass_role(environment))
     offer(template, Output.TASK_ROLE_NAME, Ref(task))
@@ -157,4 +159,4 @@ def _break_glass_role(environment: Environment) -> Role:
 
 
 def _managed_policy(title: str, role: Role, document: PolicyDocument) -> ManagedPolicy:
-    return ManagedPolicy(title, PolicyDocument=document, Roles=[Ref(role)])
+    return ManagedPolicy(title, Path=role.Path, PolicyDocument=document, Roles=[Ref(role)])
