@@ -22,6 +22,7 @@ from stacks.templates import (
     capacity,
     certificate_store,
     client_registry,
+    dashboard,
     identity,
     images,
     ingress,
@@ -39,6 +40,7 @@ _BUILDERS: Final = {
     "ingress": ingress.build,
     "capacity": capacity.build,
     "observability": observability.build,
+    "dashboard": dashboard.build,
     "workload": workload.build,
 }
 """In the order an operator thinks of them, which is kept wherever the joints leave a choice."""

@@ -58,7 +58,7 @@ def test_every_alarm_on_our_metrics_watches_one_that_is_written(measured: list[P
             frozenset((each["Name"], each["Value"]) for each in alarm["Dimensions"]),
         )
         for alarm in alarms
-        if alarm["Namespace"] == METRIC_NAMESPACE
+        if alarm.get("Namespace") == METRIC_NAMESPACE
     }
 
     assert len(watched) >= 7
@@ -66,9 +66,9 @@ def test_every_alarm_on_our_metrics_watches_one_that_is_written(measured: list[P
 
 
 def test_every_widget_on_our_metrics_shows_one_that_is_written(measured: list[Published]) -> None:
-    body = json.loads(properties(catalog(ENVIRONMENT), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
+    body = json.loads(properties(catalog(ENVIRONMENT), "dashboard", "Dashboard")["DashboardBody"]["Fn::Sub"])
     shown = {
-        (namespace, name, frozenset(zip(dimensions[::2], dimensions[1::2], strict=True)))
+        (namespace, name, frozenset(zip(dimensions[::2], dimensions[1::2], strict=False)))
         for widget in body["widgets"]
         for namespace, name, *dimensions in widget["properties"]["metrics"]
         if namespace == METRIC_NAMESPACE

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.audit import Event
 from service.contract import METRIC_NAMESPACE, Dimension, Metric, Variable
 from service.identity.verdict import Reason
+from stacks.catalog import assemble
 from stacks.environment import Capacity, Service
 from stacks.naming import service_log_group, service_name
-from tests.stacks.environments import NAMES, catalog, environment
+from stacks.templates.watches import UNKNOWN_CERTIFICATE
+from tests.stacks.environments import NAMES, catalog, changed, environment
 from tests.stacks.templates.reading import of_type, properties, statements
 
 
@@ -24,7 +28,7 @@ def test_every_alarm_reaches_the_topic_and_says_what_is_wrong(name: str) -> None
 
     assert len(alarms) >= 15
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}] for alarm in alarms)
-    assert all(alarm["AlarmDescription"].endswith(".") for alarm in alarms)
+    assert all(re.search(r"\. Runbook: docs/runbooks/[a-z-]+\.md$", alarm["AlarmDescription"]) for alarm in alarms)
 
 
 RUNBOOK = (Path(__file__).parents[3] / "docs" / "runbooks" / "alarms-of-the-service.md").read_text()
@@ -33,7 +37,7 @@ RUNBOOK = (Path(__file__).parents[3] / "docs" / "runbooks" / "alarms-of-the-serv
 @pytest.mark.parametrize("name", NAMES)
 def test_every_alarm_on_what_the_service_measures_has_its_runbook(name: str) -> None:
     alarms = of_type(catalog(name), "AWS::CloudWatch::Alarm")
-    ours = {title.rpartition(".")[2] for title, alarm in alarms.items() if alarm["Namespace"] == METRIC_NAMESPACE}
+    ours = {title.rpartition(".")[2] for title, alarm in alarms.items() if alarm.get("Namespace") == METRIC_NAMESPACE}
 
     assert set(re.findall("^### (.+)$", RUNBOOK, re.MULTILINE)) == ours
 
@@ -57,23 +61,43 @@ def test_what_an_alarm_tells_to_look_at_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_alarm_is_on_the_dashboard(name: str) -> None:
-    body = json.loads(properties(catalog(name), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
-    shown = {tuple(widget["properties"]["metrics"][0][:2]) for widget in body["widgets"]}
-    watched = {
-        (alarm["Namespace"], alarm["MetricName"]) for alarm in of_type(catalog(name), "AWS::CloudWatch::Alarm").values()
-    }
+def test_the_dashboard_has_a_graph_for_every_alarm(name: str) -> None:
+    """That it shows the alarm's very metric is a rule (O2)."""
+    alarms = {title.rpartition(".")[2] for title in of_type(catalog(name), "AWS::CloudWatch::Alarm")}
 
-    assert watched <= shown
+    assert alarms <= {widget["properties"]["title"] for widget in _widgets(name)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_stand_in_rows_and_none_on_another(name: str) -> None:
+    places = [(widget["x"], widget["y"]) for widget in _widgets(name)]
+
+    assert len(set(places)) == len(places)
+    assert {widget["x"] + widget["width"] for widget in _widgets(name)} == {8, 16, 24}
+
+
+def _widgets(name: str) -> list[Mapping[str, Any]]:
+    body = json.loads(properties(catalog(name), "dashboard", "Dashboard")["DashboardBody"]["Fn::Sub"])
+    found: list[Mapping[str, Any]] = body["widgets"]
+    return found
+
+
+def _lines(name: str) -> list[list[Any]]:
+    """Every metric on the dashboard, without its options."""
+    return [
+        [part for part in line if not isinstance(part, dict)]
+        for widget in _widgets(name)
+        for line in widget["properties"]["metrics"]
+        if isinstance(line[0], str)
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dashboard_shows_the_same_things_the_alarms_watch(name: str) -> None:
-    template = catalog(name)["observability"].template
-    body = json.loads(properties(catalog(name), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
-    values = {part for widget in body["widgets"] for part in widget["properties"]["metrics"][0][3::2]}
+    values = {part for line in _lines(name) for part in line[3::2]}
 
-    assert {value.strip("${}") for value in values if value.startswith("${")} == set(template["Parameters"])
+    taken = {value.strip("${}") for value in values if value.startswith("${")}
+    assert taken == set(catalog(name)["dashboard"].template["Parameters"])
 
 
 def test_silence_of_what_must_speak_is_an_alarm() -> None:
@@ -82,6 +106,7 @@ def test_silence_of_what_must_speak_is_an_alarm() -> None:
     breaching = {name.split(".")[1] for name, alarm in alarms.items() if alarm["TreatMissingData"] == "breaching"}
 
     assert breaching == {
+        "NoTaskHealthy",
         "HealthyTasksTooFew",
         "TasksMissing",
         "InstancesTooFew",
@@ -93,7 +118,7 @@ def test_silence_of_what_must_speak_is_an_alarm() -> None:
 def test_an_alarm_asks_for_no_more_points_than_it_looks_at() -> None:
     for alarm in of_type(catalog(), "AWS::CloudWatch::Alarm").values():
         assert 1 <= alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
-        assert alarm["EvaluationPeriods"] * alarm["Period"] <= 24 * 3600
+        assert alarm["EvaluationPeriods"] * alarm.get("Period", 300) <= 24 * 3600
 
 
 OUR_OWN = {
@@ -106,20 +131,27 @@ OUR_OWN = {
     "AuditLinesLost": (Metric.AUDIT_LINES_LOST, "Sum", "GreaterThanThreshold", 0),
     "RequestsFailing": (Metric.REQUESTS_FAILED, "Sum", "GreaterThanThreshold", 20),
     "RefusalsMany": (Metric.REFUSALS, "Sum", "GreaterThanThreshold", 100),
+    "StrangersMany": (Metric.REFUSALS, "Sum", "GreaterThanThreshold", 50),
+    "HandshakesFailing": (Metric.HANDSHAKES_FAILED, "Sum", "GreaterThanThreshold", 100),
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_service_measures_is_watched_by_the_environment_alone(name: str) -> None:
+def test_what_the_service_measures_is_watched_by_its_environment(name: str) -> None:
     """Wire tests show that a running service writes these metrics with these dimensions."""
     alarms = of_type(catalog(name), "AWS::CloudWatch::Alarm")
-    ours = {title.split(".")[1]: alarm for title, alarm in alarms.items() if alarm["Namespace"] == METRIC_NAMESPACE}
+    ours = {title.split(".")[1]: alarm for title, alarm in alarms.items() if alarm.get("Namespace") == METRIC_NAMESPACE}
 
     assert {
         title: (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"])
         for title, alarm in ours.items()
     } == OUR_OWN
-    assert all(alarm["Dimensions"] == [{"Name": Dimension.ENVIRONMENT, "Value": name}] for alarm in ours.values())
+    assert all({"Name": Dimension.ENVIRONMENT, "Value": name} in alarm["Dimensions"] for alarm in ours.values())
+    assert [title for title, alarm in ours.items() if len(alarm["Dimensions"]) > 1] == ["StrangersMany"]
+
+
+def test_strangers_are_counted_by_a_reason_there_is() -> None:
+    assert Reason(UNKNOWN_CERTIFICATE) is Reason.UNKNOWN_CERTIFICATE
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,8 +164,7 @@ def test_the_task_is_told_the_name_its_metrics_are_watched_by(name: str) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_the_service_measures_is_on_the_dashboard(name: str) -> None:
-    body = json.loads(properties(catalog(name), "observability", "Dashboard")["DashboardBody"]["Fn::Sub"])
-    shown = {tuple(widget["properties"]["metrics"][0]) for widget in body["widgets"]}
+    shown = {tuple(line) for line in _lines(name)}
 
     assert {(METRIC_NAMESPACE, metric, Dimension.ENVIRONMENT, name) for metric in Metric} <= shown
 
@@ -144,7 +175,7 @@ def test_the_log_has_the_name_others_know_and_is_kept_as_long_as_said(name: str)
 
     assert group["LogGroupName"] == service_log_group(environment(name))
     assert group["RetentionInDays"] == environment(name).logs.retention_days
-    assert group["KmsKeyId"] == {"Fn::GetAtt": ["ObservabilityKey", "Arn"]}
+    assert group["KmsKeyId"] == {"Fn::GetAtt": ["LogKey", "Arn"]}
 
 
 def test_the_service_is_watched_under_the_name_it_will_have() -> None:
@@ -154,9 +185,8 @@ def test_the_service_is_watched_under_the_name_it_will_have() -> None:
     assert properties(catalog(), "workload", "Service")["ServiceName"] == service_name(environment())
 
 
-def test_the_key_lets_logs_in_and_alarms_out() -> None:
-    """CloudWatch is refused by a key that does not know it, and nobody hears of it (K16)."""
-    found = statements(properties(catalog(), "observability", "ObservabilityKey")["KeyPolicy"])
+def test_the_key_of_logs_lets_our_log_groups_in() -> None:
+    found = statements(properties(catalog(), "observability", "LogKey")["KeyPolicy"])
 
     assert found["LogsEncrypt"]["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
     assert found["LogsEncrypt"]["Condition"] == {
@@ -166,8 +196,15 @@ def test_the_key_lets_logs_in_and_alarms_out() -> None:
             )
         }
     }
-    assert found["AlarmsAreSent"]["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}
-    assert set(found["AlarmsAreSent"]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey*"}
+
+
+def test_no_event_is_kept_from_the_topic_by_a_condition_it_cannot_meet() -> None:
+    """EventBridge's requests bear no source; nothing would arrive, and nobody would hear of it (K16)."""
+    key = statements(properties(catalog(), "observability", "AlarmKey")["KeyPolicy"])["EventsAreSent"]
+    topic = statements(properties(catalog(), "observability", "AlarmTopicPolicy")["PolicyDocument"])["EventsPublish"]
+
+    assert key["Principal"] == topic["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in {*key, *topic}
 
 
 def test_only_our_alarms_publish_and_only_over_tls() -> None:
@@ -177,8 +214,18 @@ def test_only_our_alarms_publish_and_only_over_tls() -> None:
     assert found["OnlyOverTls"]["Effect"] == "Deny"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_everybody_of_the_list_is_told(name: str) -> None:
-    subscriptions = of_type(catalog(name), "AWS::SNS::Subscription").values()
+ALARMS = """emails = ["ops@example.com"]
+urls = ["https://pager.example.com/alarms"]
+topic_arns = ["arn:aws:sns:us-east-1:999999999999:operations"]"""
 
-    assert tuple(subscription["Endpoint"] for subscription in subscriptions) == environment(name).alarms.emails
+
+def test_everybody_of_the_list_is_told() -> None:
+    """By mail and by URL through our topic, and other topics directly."""
+    made = assemble(changed(('emails = ["ops@example.com"]', ALARMS)))
+
+    told = {(each["Protocol"], each["Endpoint"]) for each in of_type(made, "AWS::SNS::Subscription").values()}
+    assert told == {("email", "ops@example.com"), ("https", "https://pager.example.com/alarms")}
+    other = made["observability"].template["Parameters"]["OtherTopic1"]
+    assert other["Default"] == "arn:aws:sns:us-east-1:999999999999:operations"
+    for alarm in of_type(made, "AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}, {"Ref": "OtherTopic1"}]
