@@ -84,7 +84,7 @@ def role_arn(environment: Environment, kind: RoleKind) -> str:
 
 def role_path(environment: Environment) -> str:
     """Give the path that roles and policies of the project lie under, `/mtls-ingress/`."""
-    return f"/{environment.project}/"
+    return environment.names.role_path or f"/{environment.project}/"
 
 
 def boundary_name(environment: Environment) -> str:
@@ -120,22 +120,22 @@ def stack_tags(environment: Environment) -> dict[str, str]:
 
 def certificate_bucket(environment: Environment) -> str:
     """Name the bucket of the server's certificate and key; account and region make it the world's only one."""
-    return f"{_prefix(environment)}-certificate-{environment.account}-{environment.region}"
+    return environment.names.certificate_bucket or _bucket(environment, "certificate")
 
 
 def log_bucket(environment: Environment) -> str:
     """Name the bucket that access logs are delivered to."""
-    return f"{_prefix(environment)}-logs-{environment.account}-{environment.region}"
+    return environment.names.log_bucket or _bucket(environment, "logs")
 
 
 def trail_bucket(environment: Environment) -> str:
     """Name the bucket that the audit trail is delivered to."""
-    return f"{_prefix(environment)}-trail-{environment.account}-{environment.region}"
+    return environment.names.trail_bucket or _bucket(environment, "trail")
 
 
 def client_registry_table(environment: Environment) -> str:
     """Name the table of enrolled clients."""
-    return f"{_prefix(environment)}-client-registry"
+    return environment.names.client_registry or f"{_prefix(environment)}-client-registry"
 
 
 def backup_vault(environment: Environment) -> str:
@@ -145,7 +145,7 @@ def backup_vault(environment: Environment) -> str:
 
 def repository(environment: Environment) -> str:
     """Name the image repository."""
-    return _prefix(environment)
+    return environment.names.repository or _prefix(environment)
 
 
 def service_name(environment: Environment) -> str:
@@ -191,6 +191,11 @@ def _is_left_out(name: Path) -> bool:
 def image_tag(tree_digest: str) -> str:
     """Tag an image by the tree it was built from."""
     return f"tree-{tree_digest[:16]}"
+
+
+def _bucket(environment: Environment, what: str) -> str:
+    # Buckets share one namespace with the whole world; account and region make the name ours alone.
+    return f"{_prefix(environment)}-{what}-{environment.account}-{environment.region}"
 
 
 def _prefix(environment: Environment) -> str:
