@@ -70,6 +70,9 @@ class Condition:
     def holds(self, context: Context) -> bool:
         """Say whether it holds for a request."""
         found = _values(context.get(self.key))
+        if self.over is not _Set.NONE:
+            # For the set operators an empty text is a value that is not there.
+            found = tuple(value for value in found if value)
         if self.operator == _NULL:
             return any((text.parts == ("true",)) == (not found) for text in self.wanted)
         if not found:
