@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import boto3
 from botocore.config import Config
@@ -31,9 +31,11 @@ from stacks.local_cloud.engine.expressions import partition_of
 from stacks.local_cloud.engine.resource_life import ResourceLives, ScriptedFailure
 from stacks.local_cloud.engine.schemas import Schemas
 from stacks.local_cloud.engine.workshop import Workshop
+from stacks.local_cloud.forwarding import StandIn
 from stacks.local_cloud.moto_repairs import repairs
 from stacks.local_cloud.resource_types import table
 from stacks.local_cloud.row import Row
+from stacks.local_cloud.unserved import completions
 from stacks.local_cloud.wire import Wire
 
 MOTO_ACCOUNT = "123456789012"
@@ -57,18 +59,6 @@ _CLIENT_CONFIG = Config(
 )
 _in_use = threading.Lock()
 """moto keeps its backends in module globals, so one process has room for one embedded cloud at a time."""
-
-Forward = Callable[[], Response]
-
-
-class StandIn(Protocol):
-    """Stands before moto for one service; the first of several is the outermost."""
-
-    service: str
-    """The service of the SigV4 credential scope: `ecs`, `elasticloadbalancing`, `s3`."""
-
-    def handle(self, request: Request, forward: Forward) -> Response:
-        """Answer by itself, or call `forward` once and change what moto answered."""
 
 
 class LocalCloud:
@@ -105,7 +95,7 @@ class LocalCloud:
         self.account = account
         self.stand_ins: list[StandIn] = list(stand_ins)
         """Changed freely, also while the cloud runs: what runs in it is known only later."""
-        self._repairs: list[StandIn] = list(repairs(region, account))
+        self._repairs: list[StandIn] = []
         self._rows = rows
         self._schemas = schemas
         self._scripted_failures = list(scripted_failures)
@@ -137,6 +127,7 @@ class LocalCloud:
         self._iam_config_before = default_user_config["iam"]
         try:
             self._empty_moto()
+            self._repairs = [*completions(self.region, self.account), *repairs(self.region, self.account)]
             self._engine = self._new_engine()
             self._wire = Wire(self._engine)
             self._server = _Server(_ADDRESS, 0, self._answer, handler=_QuietHandler)
@@ -213,17 +204,18 @@ class LocalCloud:
 
     def _through(self, stand_ins: Sequence[StandIn], environ: dict[str, Any]) -> Response:
         """Hand the request from stand-in to stand-in and at last to moto; each sees the whole body."""
-        body = Request(environ).get_data()
 
-        def rewound() -> dict[str, Any]:
-            return {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-
-        def forward_from(position: int) -> Response:
+        def forward_from(position: int, body: bytes) -> Response:
+            rewound = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
             if position == len(stand_ins):
-                return Response.from_app(self._moto, rewound())
-            return stand_ins[position].handle(Request(rewound()), lambda: forward_from(position + 1))
+                return Response.from_app(self._moto, rewound)
 
-        return forward_from(0)
+            def forward(changed: bytes | None = None, /) -> Response:
+                return forward_from(position + 1, body if changed is None else changed)
+
+            return stand_ins[position].handle(Request(rewound), forward)
+
+        return forward_from(0, Request(environ).get_data())
 
     def _empty_moto(self) -> None:
         """

@@ -26,9 +26,9 @@ from stacks.local_cloud.addresses import AddressPool
 from stacks.local_cloud.balancer import Balancer
 from stacks.local_cloud.balancer_settings import BalancerSettings, read_settings
 from stacks.local_cloud.balancer_stand_in import BalancerStandIn, WatchStandIn
-from stacks.local_cloud.cloud import StandIn
 from stacks.local_cloud.container_agent import ContainerAgents
 from stacks.local_cloud.credentials import CredentialsEndpoint
+from stacks.local_cloud.forwarding import StandIn
 from stacks.local_cloud.ledger import Ledger
 from stacks.local_cloud.scheduler import RestartPace, Scheduler
 from stacks.local_cloud.stand_in import EcsStandIn

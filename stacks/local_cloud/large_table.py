@@ -16,7 +16,8 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from werkzeug.wrappers import Request, Response
 
-from stacks.local_cloud.cloud import Forward, LocalCloud
+from stacks.local_cloud.cloud import LocalCloud
+from stacks.local_cloud.forwarding import Forward
 
 
 class LookupCounter:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moto.autoscaling.models import autoscaling_backends
+from moto.cloudtrail.models import cloudtrail_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import parse_user_data
@@ -46,6 +47,7 @@ def repairs(region: str, account: str) -> list[_Repair]:
     here, aws = (account, region), (account, "aws")
     return [
         _Repair("autoscaling", lambda request, _: _keep_group_fields(_at(autoscaling_backends, here), request.form)),
+        _Repair("cloudtrail", lambda request, _: _take_other_selectors_off(_at(cloudtrail_backends, here), request)),
         _Repair("dynamodb", lambda request, _: _change_encryption(_at(dynamodb_backends, here), request)),
         _Repair("ec2", lambda request, _: _decode_user_data(_at(ec2_backends, here), request.form)),
         _Repair("ec2", lambda request, _: _keep_own_tags_out_of_data(_at(ec2_backends, here), request.form)),
@@ -87,6 +89,17 @@ def _keep_group_fields(backend: Any, form: Mapping[str, str]) -> None:
     if policy:
         # Minus one takes the policy away (Auto Scaling API Reference, InstanceMaintenancePolicy).
         group.instance_maintenance_policy = policy if min(policy.values()) >= 0 else None
+
+
+# -- CloudTrail: PutEventSelectors keeps advanced selectors beside others -----------
+
+
+def _take_other_selectors_off(backend: Any, request: Request) -> None:
+    """A trail has selectors of one sort (CloudTrail API Reference, PutEventSelectors)."""
+    if request.headers.get("X-Amz-Target", "").endswith(".PutEventSelectors"):
+        asked = json.loads(request.get_data())
+        if asked.get("EventSelectors"):
+            backend.get_trail(asked["TrailName"]).advanced_event_selectors = []
 
 
 # -- DynamoDB: UpdateTable overlooks the encryption -------------------------------

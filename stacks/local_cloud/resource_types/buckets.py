@@ -130,6 +130,41 @@ def _lifecycle_rule(rule: Properties) -> dict[str, Any]:
     return written | {name: part for name, part in parts.items() if part}
 
 
+def _set_notification(resource: Resource) -> None:
+    """Tell EventBridge of objects, or nobody; queues, topics and functions are not carried."""
+    s3, wanted = resource.client("s3"), resource.properties.branch("NotificationConfiguration")
+    given: dict[str, Any] = {}
+    if "EventBridgeConfiguration" in wanted:
+        if flag(wanted.branch("EventBridgeConfiguration").require("EventBridgeEnabled")):
+            given["EventBridgeConfiguration"] = {}
+    elif resource.previous is None:
+        return
+    s3.put_bucket_notification_configuration(Bucket=resource.physical_id, NotificationConfiguration=given)
+
+
+def _set_metrics(resource: Resource) -> None:
+    s3, bucket = resource.client("s3"), resource.physical_id
+    wanted = {item.require("Id"): _metrics(item) for item in resource.properties.branches("MetricsConfigurations")}
+    if resource.previous is not None:
+        for there in s3.list_bucket_metrics_configurations(Bucket=bucket).get("MetricsConfigurationList", []):
+            if there["Id"] not in wanted:
+                s3.delete_bucket_metrics_configuration(Bucket=bucket, Id=there["Id"])
+    for identity, given in wanted.items():
+        s3.put_bucket_metrics_configuration(Bucket=bucket, Id=identity, MetricsConfiguration=given)
+
+
+def _metrics(item: Properties) -> dict[str, Any]:
+    """Write what is counted: everything, or what one filter or several together let through."""
+    filters: dict[str, Any] = item.same("Prefix", "AccessPointArn")
+    tags = [tag.same("Key", "Value") for tag in item.branches("TagFilters")]
+    configuration: dict[str, Any] = {"Id": item.require("Id")}
+    if len(filters) + len(tags) > 1:
+        configuration["Filter"] = {"And": filters | ({"Tags": tags} if tags else {})}
+    elif filters or tags:
+        configuration["Filter"] = filters or {"Tag": tags[0]}
+    return configuration
+
+
 def _set_bucket_tags(resource: Resource) -> None:
     """Set the tags that a caller may set: S3 refuses `aws:` ones from outside, and so does moto from our engine."""
     s3, bucket = resource.client("s3"), resource.physical_id
@@ -165,6 +200,8 @@ _BUCKET = Row(
         Setting(("OwnershipControls",), _set_ownership),
         Setting(("LoggingConfiguration",), _set_logging),
         Setting(("LifecycleConfiguration",), _set_lifecycle),
+        Setting(("NotificationConfiguration",), _set_notification),
+        Setting(("MetricsConfigurations",), _set_metrics),
         Setting(("Tags",), _set_bucket_tags),
     ),
     attributes={

@@ -129,8 +129,8 @@ def _scalar(value: Any, type_name: str) -> Any:
     match type_name, value:
         case "boolean", str():
             return {"true": True, "false": False}.get(value.lower(), value)
-        case (("integer" | "long"), str()) if value.removeprefix("-").isdigit():
-            return int(value)
+        case (("integer" | "long"), (str() | float())):
+            return _whole(value)
         case (("float" | "double"), str()):
             return _number(value)
         case "string", bool():
@@ -139,6 +139,11 @@ def _scalar(value: Any, type_name: str) -> Any:
             return str(value)
         case _:
             return value
+
+
+def _whole(value: str | float) -> Any:
+    is_whole = value.is_integer() if isinstance(value, float) else value.removeprefix("-").isdigit()
+    return int(value) if is_whole else value
 
 
 def _number(text: str) -> Any:

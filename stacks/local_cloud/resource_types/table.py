@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from stacks.local_cloud.resource_types import (
+    backups,
     buckets,
     capacity,
     containers,
@@ -15,6 +16,8 @@ from stacks.local_cloud.resource_types import (
     load_balancer,
     network,
     observability,
+    operations,
+    records,
     registry_images,
     scaling,
     security_groups,
@@ -23,6 +26,7 @@ from stacks.local_cloud.resource_types import (
 from stacks.local_cloud.row import Row
 
 _FAMILIES = (
+    backups,
     buckets,
     capacity,
     containers,
@@ -32,6 +36,8 @@ _FAMILIES = (
     load_balancer,
     network,
     observability,
+    operations,
+    records,
     registry_images,
     scaling,
     security_groups,

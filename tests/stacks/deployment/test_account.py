@@ -17,7 +17,8 @@ from stacks.deployment.account import (
     WrongAccountError,
     open_account,
 )
-from stacks.local_cloud.cloud import Forward, LocalCloud
+from stacks.local_cloud.cloud import LocalCloud
+from stacks.local_cloud.forwarding import Forward
 
 ACCOUNT = "123456789012"
 

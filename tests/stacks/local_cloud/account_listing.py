@@ -14,6 +14,7 @@ Json: TypeAlias = Any
 
 _EC2 = (
     "addresses",
+    "flow_logs",
     "internet_gateways",
     "nat_gateways",
     "network_interfaces",
@@ -28,6 +29,7 @@ _BUCKET = (
     "bucket_encryption",
     "bucket_lifecycle_configuration",
     "bucket_logging",
+    "bucket_notification_configuration",
     "bucket_ownership_controls",
     "bucket_policy",
     "bucket_tagging",
@@ -115,6 +117,8 @@ def _iam(client: Callable[[str], Client]) -> Iterator[Json]:
             "inline": [iam.get_role_policy(RoleName=name, PolicyName=policy) for policy in inline],
             "attached": iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"],
         }
+    for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        yield iam.get_open_id_connect_provider(OpenIDConnectProviderArn=provider["Arn"])
     for policy in iam.list_policies(Scope="Local")["Policies"]:
         version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
         yield {**policy, "document": version["PolicyVersion"]["Document"]}
@@ -217,6 +221,25 @@ def _observability(client: Callable[[str], Client]) -> Iterator[Json]:
         yield {**group, "tags": logs.list_tags_for_resource(resourceArn=arn)["tags"]}
 
 
+def _operations(client: Callable[[str], Client]) -> Iterator[Json]:
+    events, cloudtrail, backup = client("events"), client("cloudtrail"), client("backup")
+    yield from client("cloudwatch").describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    yield from client("logs").describe_query_definitions()["queryDefinitions"]
+    for rule in events.list_rules()["Rules"]:
+        tags = events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]
+        yield {**rule, "targets": events.list_targets_by_rule(Rule=rule["Name"])["Targets"], "tags": tags}
+    for trail in cloudtrail.describe_trails()["trailList"]:
+        name = trail["Name"]
+        is_logging = cloudtrail.get_trail_status(Name=name)["IsLogging"]
+        yield {**trail, **_told(cloudtrail.get_event_selectors, TrailName=name), "is_logging": is_logging}
+    yield from backup.list_backup_vaults()["BackupVaultList"]
+    for plan in backup.list_backup_plans()["BackupPlansList"]:
+        identity = plan["BackupPlanId"]
+        yield backup.get_backup_plan(BackupPlanId=identity)["BackupPlan"]
+        for selection in backup.list_backup_selections(BackupPlanId=identity)["BackupSelectionsList"]:
+            yield backup.get_backup_selection(BackupPlanId=identity, SelectionId=selection["SelectionId"])
+
+
 def _route53(client: Callable[[str], Client]) -> Iterator[Json]:
     route53 = client("route53")
     for zone in route53.list_hosted_zones()["HostedZones"]:
@@ -242,4 +265,5 @@ _LISTED: dict[str, Callable[[Callable[[str], Client]], Iterator[Json]]] = {
     "Route 53": _route53,
     "S3": _s3,
     "observability": _observability,
+    "operations": _operations,
 }

@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from werkzeug.wrappers import Request, Response
 
-from stacks.local_cloud.cloud import Forward, LocalCloud
+from stacks.local_cloud.cloud import LocalCloud
+from stacks.local_cloud.forwarding import Forward
 
 
 def test_boto3_finds_moto_behind_one_endpoint() -> None:

@@ -49,6 +49,9 @@ CASES: dict[str, dict[str, Any]] = {
         "Statistic": "Minimum",
         "Threshold": 2,
     },
+    "AWS::Backup::BackupVault": {"BackupVaultName": "taken"},
+    "AWS::CloudTrail::Trail": {"TrailName": "taken", "S3BucketName": "bucket", "IsLogging": True},
+    "AWS::CloudWatch::CompositeAlarm": {"AlarmName": "taken", "AlarmRule": "FALSE"},
     "AWS::CloudWatch::Dashboard": {"DashboardName": "taken", "DashboardBody": '{"widgets": []}'},
     "AWS::DynamoDB::Table": {
         "TableName": "taken",
@@ -85,6 +88,8 @@ CASES: dict[str, dict[str, Any]] = {
         "AvailabilityZones": ["us-east-1a"],
         "Listeners": [LISTENER],
     },
+    "AWS::Events::Rule": {"Name": "taken", "ScheduleExpression": "rate(1 hour)"},
+    "AWS::IAM::OIDCProvider": {"Url": "https://token.example.com"},
     "AWS::IAM::InstanceProfile": {"InstanceProfileName": "taken", "Roles": []},
     "AWS::IAM::ManagedPolicy": {"ManagedPolicyName": "taken", "PolicyDocument": PERMISSION},
     "AWS::IAM::Role": {"RoleName": "taken", "AssumeRolePolicyDocument": TRUST},
