@@ -19,6 +19,7 @@ from stacks.environment import Environment
 
 EVERYBODY: Final = Principal("*")
 POLICY_VERSION: Final = "2012-10-17"
+GITHUB_ISSUER: Final = "token.actions.githubusercontent.com"
 
 Statement = Mapping[str, object]
 """One statement as JSON, with references of CloudFormation in it."""
@@ -63,6 +64,13 @@ def deny(sid: str, actions: Sequence[Action], resources: object, *, when: Sequen
     return _statement((sid, Deny), actions, resources, when) | {"Principal": EVERYBODY.JSONrepr()}
 
 
+def withhold(
+    sid: str, actions: Sequence[Action], resources: object, *, when: Sequence[ConditionElement] = ()
+) -> Statement:
+    """Deny actions to whomever a policy is attached to, whatever else allows them."""
+    return _statement((sid, Deny), actions, resources, when)
+
+
 def service(*names: str) -> Principal:
     """Name AWS services as principal, `logs.us-east-1.amazonaws.com`."""
     return Principal("Service", list(names) if len(names) > 1 else names[0])
@@ -98,12 +106,41 @@ def trust_tasks(environment: Environment) -> PolicyDocument:
 
 
 def trust_account(environment: Environment, *when: ConditionElement) -> PolicyDocument:
-    """Let principals of the account take a role, those whose own policies allow them to."""
-    return policy(_trust(account(environment), when))
+    """
+    Let principals of the account take a role, those whose own policies allow them to.
+
+    They may bring the source identity of their session along, which CloudTrail then writes beside all they do; a
+    session that has one could not take the role otherwise (IAM guide, "Monitor and control actions taken with
+    assumed roles").
+    """
+    return policy(_trust(account(environment), when, sts.SetSourceIdentity))
 
 
-def _trust(principal: Principal, when: Sequence[ConditionElement]) -> Statement:
-    trust = {"Effect": Allow, "Principal": principal.JSONrepr(), "Action": sts.AssumeRole.JSONrepr()}
+def trust_workflows(provider: str, subject: str) -> Statement:
+    """
+    Let workflows of GitHub take a role, those of one subject, without wildcards.
+
+    Args:
+        provider: The ARN of the account's OIDC provider of GitHub.
+        subject: `repo:ORG/REPO:environment:NAME`; a job that names an environment bears no other form (GitHub
+            docs, "OpenID Connect reference").
+    """
+    issuer = GITHUB_ISSUER
+    trust: dict[str, object] = {
+        "Effect": Allow,
+        "Principal": {"Federated": provider},
+        "Action": sts.AssumeRoleWithWebIdentity.JSONrepr(),
+    }
+    return trust | _condition([StringEquals({f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": subject})])
+
+
+def _trust(principal: Principal, when: Sequence[ConditionElement], *more: Action) -> Statement:
+    actions = [action.JSONrepr() for action in (sts.AssumeRole, *more)]
+    trust: dict[str, object] = {
+        "Effect": Allow,
+        "Principal": principal.JSONrepr(),
+        "Action": actions if more else actions[0],
+    }
     return trust | _condition(when)
 
 

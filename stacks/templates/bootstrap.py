@@ -1,33 +1,50 @@
 """
 What an administrator of the account makes once, by their own right, before the first deployment.
 
-The permissions boundary that every role of ours wears, the role CloudFormation
-works as, and the role whoever deploys takes. It is a stack of its own, for a
-stack that made the role it is made by could undo its own fences.
+The permissions boundaries that every role of ours wears, the role
+CloudFormation works as, and the role whoever deploys takes. It is a stack of
+its own, for a stack that made the role it is made by could undo its own fences.
 """
 
 from __future__ import annotations
 
-from awacs import cloudformation, dynamodb, ec2messages, ecr, ecs, iam, kms, logs, s3, ssm, ssmmessages
-from awacs.aws import StringEquals
+from collections.abc import Mapping
+from typing import Any
+
+from awacs.aws import ArnEquals, StringEquals
 from troposphere import Ref, Template
-from troposphere.iam import ManagedPolicy, Role
+from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
 from stacks import naming
-from stacks.environment import Environment
-from stacks.permissions import PolicyDocument, allow, arn, policy, trust_account, trust_service
+from stacks.environment import Environment, GithubProvider
+from stacks.permissions import GITHUB_ISSUER, PolicyDocument, policy, trust_account, trust_service, trust_workflows
+from stacks.templates import boundaries, deploy_grants, execution_grants
 from stacks.templates.joints import begin
 
 
 def build(environment: Environment) -> Template:
-    """Build the template of the boundary and of the two roles of a deployment."""
-    template = begin(environment, "who deploys")
-    boundary = template.add_resource(_boundary(environment))
-    cloudformation_role = template.add_resource(_cloudformation_role(environment))
-    deploy = template.add_resource(_deploy_role(environment))
-    for role in (cloudformation_role, deploy):
-        role.DependsOn = [boundary.title]
-    template.add_resource(_deploy_policy(environment, deploy))
+    """Build the template of the boundaries and of the two roles of a deployment."""
+    template = begin(environment, "who deploys, and the bounds of every role")
+    of_execution = execution_grants.documents(environment)
+    of_deployment = deploy_grants.documents(environment)
+    fences = []
+    if environment.deployer.permissions_boundary is None:
+        fences = [
+            template.add_resource(_boundary(environment)).title,
+            template.add_resource(
+                _deployer_boundary(environment, [*of_execution.values(), *of_deployment.values()])
+            ).title,
+        ]
+    if environment.deployer.github_repository and environment.deployer.github_provider is GithubProvider.CREATE:
+        fences.append(template.add_resource(_github()).title)
+    for role, grants in (
+        (_cloudformation_role(environment), of_execution),
+        (_deploy_role(environment), of_deployment),
+    ):
+        # By name, as everything says them: so they must be there first.
+        role.DependsOn = fences
+        template.add_resource(role)
+        _grant(template, role, grants)
     return template
 
 
@@ -36,81 +53,18 @@ def _boundary(environment: Environment) -> ManagedPolicy:
         "Boundary",
         ManagedPolicyName=naming.boundary_name(environment),
         Path=naming.role_path(environment),
-        Description="The most that any role of the ingress may ever do, whatever is attached to it",
-        PolicyDocument=_bounded(environment),
+        Description="The most that any role that serves may ever do, whatever is attached to it",
+        PolicyDocument=boundaries.serving(environment),
     )
 
 
-def _bounded(environment: Environment) -> PolicyDocument:
-    bucket = f"arn:{environment.partition}:s3:::{naming.certificate_bucket(environment)}"
-    return policy(
-        allow("CertificateBucket", [s3.GetObject, s3.GetObjectVersion, s3.PutObject, s3.DeleteObject], f"{bucket}/*"),
-        allow("CertificateVersions", [s3.ListBucket, s3.ListBucketVersions], bucket),
-        allow("Keys", [kms.Decrypt, kms.GenerateDataKey], arn(environment, "kms", "key/*")),
-        allow(
-            "Registry",
-            [dynamodb.GetItem],
-            arn(environment, "dynamodb", f"table/{naming.client_registry_table(environment)}"),
-        ),
-        allow(
-            "Images",
-            [ecr.BatchCheckLayerAvailability, ecr.BatchGetImage, ecr.GetDownloadUrlForLayer],
-            arn(environment, "ecr", f"repository/{naming.repository(environment)}"),
-        ),
-        allow(
-            "Logs",
-            [logs.CreateLogStream, logs.PutLogEvents],
-            arn(environment, "logs", f"log-group:{naming.service_log_group(environment)}:*"),
-        ),
-        allow(
-            "Cluster",
-            [
-                ecs.RegisterContainerInstance,
-                ecs.DeregisterContainerInstance,
-                ecs.Poll,
-                ecs.StartTelemetrySession,
-                ecs.UpdateContainerInstancesState,
-                ecs.PutSystemLogEvents,
-                ecs.SubmitAttachmentStateChanges,
-                ecs.SubmitContainerStateChange,
-                ecs.SubmitTaskStateChange,
-            ],
-            [
-                arn(environment, "ecs", f"{kind}/{naming.stack_name(environment, 'capacity')}-*")
-                for kind in ("cluster", "container-instance")
-            ],
-        ),
-        allow(
-            "BearsNoResource",
-            [
-                ecr.GetAuthorizationToken,
-                ecs.DiscoverPollEndpoint,
-                ssm.DescribeAssociation,
-                ssm.GetDeployablePatchSnapshotForInstance,
-                ssm.GetDocument,
-                ssm.DescribeDocument,
-                ssm.GetManifest,
-                ssm.ListAssociations,
-                ssm.ListInstanceAssociations,
-                ssm.PutInventory,
-                ssm.PutComplianceItems,
-                ssm.PutConfigurePackageResult,
-                ssm.UpdateAssociationStatus,
-                ssm.UpdateInstanceAssociationStatus,
-                ssm.UpdateInstanceInformation,
-                ssmmessages.CreateControlChannel,
-                ssmmessages.CreateDataChannel,
-                ssmmessages.OpenControlChannel,
-                ssmmessages.OpenDataChannel,
-                ec2messages.AcknowledgeMessage,
-                ec2messages.DeleteMessage,
-                ec2messages.FailMessage,
-                ec2messages.GetEndpoint,
-                ec2messages.GetMessages,
-                ec2messages.SendReply,
-            ],
-            "*",
-        ),
+def _deployer_boundary(environment: Environment, grants: list[PolicyDocument]) -> ManagedPolicy:
+    return ManagedPolicy(
+        "DeployerBoundary",
+        ManagedPolicyName=naming.deployer_boundary_name(environment),
+        Path=naming.role_path(environment),
+        Description="The most that the two roles of a deployment may ever do, whatever is attached to them",
+        PolicyDocument=boundaries.deploying(grants),
     )
 
 
@@ -119,44 +73,43 @@ def _cloudformation_role(environment: Environment) -> Role:
         "CloudFormationRole",
         RoleName=naming.role_name(environment, "cloudformation"),
         Path=naming.role_path(environment),
-        Description="What CloudFormation may do for the ingress",
+        PermissionsBoundary=naming.deployer_boundary_arn(environment),
+        Description="What CloudFormation works as; every change set of the environment names it",
         AssumeRolePolicyDocument=trust_service(
             "cloudformation.amazonaws.com", StringEquals({"aws:SourceAccount": environment.account})
         ),
-        PermissionsBoundary=naming.boundary_arn(environment),
     )
 
 
 def _deploy_role(environment: Environment) -> Role:
+    """Describe the role of whoever deploys: of the account's own, named or not, and of a GitHub environment."""
+    deployer = environment.deployer
+    # In a condition and not as principals: a role deleted and made anew is still meant.
+    named = [ArnEquals({"aws:PrincipalArn": list(deployer.principals)})] if deployer.principals else []
+    trust: Any = trust_account(environment, *named)
+    if deployer.github_repository is not None:
+        subject = f"repo:{deployer.github_repository}:environment:{environment.github_environment}"
+        trust = policy(*trust["Statement"], trust_workflows(_github_arn(environment), subject))
     return Role(
         "DeployRole",
         RoleName=naming.role_name(environment, "deploy"),
         Path=naming.role_path(environment),
-        Description="Who deploys the ingress",
-        AssumeRolePolicyDocument=trust_account(environment),
+        PermissionsBoundary=naming.deployer_boundary_arn(environment),
+        Description="Who deploys: hands stacks to CloudFormation, pushes the image, and looks on",
+        AssumeRolePolicyDocument=trust,
         MaxSessionDuration=3600,
-        PermissionsBoundary=naming.boundary_arn(environment),
     )
 
 
-def _deploy_policy(environment: Environment, role: Role) -> ManagedPolicy:
-    execution = naming.role_arn(environment, "cloudformation")
-    stacks = arn(environment, "cloudformation", f"stack/{naming.stack_name(environment, '*')}/*")
-    return ManagedPolicy(
-        "DeployPolicy",
-        Roles=[Ref(role)],
-        PolicyDocument=policy(
-            allow(
-                "ChangeStacks",
-                [cloudformation.CreateChangeSet],
-                stacks,
-                when=[StringEquals({"cloudformation:RoleArn": execution})],
-            ),
-            allow(
-                "HandOverToCloudFormation",
-                [iam.PassRole],
-                execution,
-                when=[StringEquals({"iam:PassedToService": "cloudformation.amazonaws.com"})],
-            ),
-        ),
-    )
+def _github() -> OIDCProvider:
+    """Describe the account's trust in GitHub's tokens; AWS knows GitHub's certificate by itself."""
+    return OIDCProvider("GithubProvider", Url=f"https://{GITHUB_ISSUER}", ClientIdList=["sts.amazonaws.com"])
+
+
+def _github_arn(environment: Environment) -> str:
+    return f"arn:{environment.partition}:iam::{environment.account}:oidc-provider/{GITHUB_ISSUER}"
+
+
+def _grant(template: Template, role: Role, grants: Mapping[str, PolicyDocument]) -> None:
+    for title, document in grants.items():
+        template.add_resource(ManagedPolicy(title, Path=role.Path, PolicyDocument=document, Roles=[Ref(role)]))
