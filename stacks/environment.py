@@ -22,6 +22,8 @@ LOCAL: Final = "local"
 HEALTHY_THRESHOLD: Final = 2
 UNHEALTHY_THRESHOLD: Final = 2
 """Health checks in a row until the load balancer changes its mind; 2 is the least it takes (Classic ELB guide)."""
+SUBNET_BITS: Final = 4
+"""A VPC of ours is cut in sixteen."""
 _SERVICE_CLOSES_EARLIER_SECONDS: Final = 10
 _HTTP_PORT: Final = 80
 
@@ -71,6 +73,11 @@ class OwnNetwork:
     egress: Egress
     ec2_endpoint: bool = False
 
+    @property
+    def addresses_of_a_subnet(self) -> int:
+        """How many addresses a subnet has, those that AWS keeps included."""
+        return self.vpc_cidr.num_addresses >> SUBNET_BITS
+
 
 @dataclass(frozen=True, slots=True)
 class ExistingNetwork:
@@ -85,7 +92,6 @@ class ExistingNetwork:
     vpc_id: str
     public_subnet_ids: tuple[str, ...]
     private_subnet_ids: tuple[str, ...]
-    private_route_table_ids: tuple[str, ...]
     egress: Egress = Egress.EXISTING
     s3_endpoint_ids: tuple[str, ...] = ()
 

@@ -19,7 +19,7 @@ from service.contract import TokenBinding
 from service.errors import PolicyError
 from service.identity.policy import DEFAULT_POLICY, Policy, read_policy
 from service.settings import APPLICATION, KEY_SET, KEY_SET_BOUND, OPERATOR_LIMITS, UPSTREAM
-from stacks.agreement import promises
+from stacks.agreement.whole import promises
 from stacks.environment import (
     Alarms,
     Architecture,
@@ -200,15 +200,11 @@ def _own_network(table: Table) -> OwnNetwork:
 
 def _existing_network(table: Table) -> ExistingNetwork:
     subnet = text_matching(r"subnet-[0-9a-f]{8,17}")
-    route_table = text_matching(r"rtb-[0-9a-f]{8,17}")
     endpoint = text_matching(r"vpce-[0-9a-f]{8,17}")
     return ExistingNetwork(
         vpc_id=table.text("vpc_id", "a VPC's id such as vpc-0123456789abcdef0", matches(r"vpc-[0-9a-f]{8,17}")),
         public_subnet_ids=table.texts("public_subnet_ids", "a subnet's id such as subnet-0a1b2c3d", subnet, least=2),
         private_subnet_ids=table.texts("private_subnet_ids", "a subnet's id such as subnet-0a1b2c3d", subnet, least=2),
-        private_route_table_ids=table.texts(
-            "private_route_table_ids", "a route table's id such as rtb-0a1b2c3d", route_table, least=1
-        ),
         egress=table.choice("egress", Egress),
         s3_endpoint_ids=table.optional_texts(
             "s3_endpoint_ids", "a gateway endpoint's id such as vpce-0123456789abcdef0", endpoint, least=1

@@ -21,13 +21,13 @@ from stacks.environment_file import (
     parse_environment,
 )
 from stacks.fact_table import Fault
+from tests.stacks.any_environment import environment_texts
 from tests.stacks.environments import (
     NAMES,
     ROOT,
     changed,
     changed_text,
     environment,
-    environment_texts,
     faults,
     faults_of,
     with_existing_network,
@@ -58,7 +58,6 @@ def test_a_network_can_be_somebody_elses() -> None:
         vpc_id="vpc-0123456789abcdef0",
         public_subnet_ids=("subnet-0a1b2c3d", "subnet-1a1b2c3d"),
         private_subnet_ids=("subnet-2a1b2c3d", "subnet-3a1b2c3d"),
-        private_route_table_ids=("rtb-0a1b2c3d",),
     )
 
 
@@ -77,17 +76,23 @@ def _key(line: str) -> str:
 
 
 def test_all_faults_are_shown_at_once_by_line() -> None:
-    found = faults(
+    text = changed_text(
         ('account = "111122223333"', "account = 111122223333"),
         ("draining_seconds = 60", 'draining_seconds = "soon"'),
         ("workers = 2", "wokers = 2"),
     )
 
-    assert [(fault.line, fault.key) for fault in found] == [
+    assert [(fault.line, fault.key) for fault in faults_of(text)] == [
         (4, "account"),
-        (20, "ingress.draining_seconds"),
-        (35, "service.wokers"),
+        (_line("draining_seconds = ", text), "ingress.draining_seconds"),
+        (_line("wokers = ", text), "service.wokers"),
     ]
+
+
+def _line(beginning: str, text: str) -> int:
+    """Count to the one line that begins so."""
+    (line,) = [number for number, line in enumerate(text.splitlines(), start=1) if line.startswith(beginning)]
+    return line
 
 
 def test_a_fault_says_line_key_expected_and_found() -> None:
@@ -98,7 +103,7 @@ def test_a_fault_says_line_key_expected_and_found() -> None:
 
     assert str(refused.value) == (
         "environments/staging.toml has 1 fault\n"
-        "  line 32, service.max_tasks: expected a whole number, 2 to 500, found 1"
+        f"  line {_line('max_tasks = ', text)}, service.max_tasks: expected a whole number, 2 to 500, found 1"
     )
     assert refused.value.exit_code == 5
 
@@ -157,18 +162,26 @@ def test_syntax_is_told_with_its_line() -> None:
 
 
 def test_a_key_given_twice_is_told_with_its_line() -> None:
-    (fault,) = faults(("workers = 2", "workers = 2\nworkers = 3"))
+    text = changed_text(("workers = 2", "workers = 2\nworkers = 3"))
 
-    assert fault.line == 36
+    (fault,) = faults_of(text)
+
+    assert fault.line == _line("workers = 3", text)
     assert fault.found == "a key that stands above already"
 
 
 def test_an_element_of_a_list_is_told_by_index_and_line() -> None:
     several = 'partner_cidrs = [\n  "198.51.100.0/24",\n  "203.0.113.0/33",\n]'
 
-    (fault,) = faults(('partner_cidrs = ["198.51.100.0/24"]', several))
+    text = changed_text(('partner_cidrs = ["198.51.100.0/24"]', several))
 
-    assert (fault.line, fault.key, fault.found) == (20, "ingress.partner_cidrs[1]", '"203.0.113.0/33"')
+    (fault,) = faults_of(text)
+
+    assert (fault.line, fault.key, fault.found) == (
+        _line('  "203.0', text),
+        "ingress.partner_cidrs[1]",
+        '"203.0.113.0/33"',
+    )
 
 
 def test_a_file_that_is_no_text_is_told_with_its_line(tmp_path: Path) -> None:
@@ -444,7 +457,8 @@ def test_an_application_or_an_upstream_may_answer() -> None:
         changed_text(("workers = 2", 'workers = 2\napplication = "a.b:app"')), Path("staging.toml")
     )
     forwarding = parse_environment(
-        changed_text(("workers = 2", 'workers = 2\nforward_to = "http://[fd00::1]:8080"')), Path("staging.toml")
+        changed_text(("workers = 1", 'workers = 1\nforward_to = "http://[fd00::1]:8080"'), name="local"),
+        Path("local.toml"),
     )
 
     assert (hosted.service.application, hosted.service.forward_to) == ("a.b:app", None)

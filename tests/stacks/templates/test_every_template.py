@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from stacks.catalog import assemble
 from stacks.environment_file import parse_environment
 from stacks.rules.linter import lint
-from tests.stacks.environments import NAMES, ROOT, catalog, environment_texts, with_existing_network
+from tests.stacks.any_environment import environment_texts
+from tests.stacks.environments import NAMES, ROOT, catalog, with_existing_network
 
 GOLDEN = ROOT / "tests" / "golden"
 STATEFUL = {

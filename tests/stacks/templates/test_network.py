@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from stacks.catalog import assemble
 from stacks.environment import OwnNetwork
 from stacks.environment_file import parse_environment
-from tests.stacks.environments import catalog, changed, environment_texts
+from tests.stacks.any_environment import environment_texts
+from tests.stacks.environments import catalog, changed
 from tests.stacks.templates.reading import of_type, properties, statements
 
 ZONES = '["us-east-1a", "us-east-1b"]'

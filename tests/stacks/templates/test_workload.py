@@ -18,7 +18,8 @@ from stacks.catalog import Catalog, assemble
 from stacks.environment import BearerTokens
 from stacks.environment_file import parse_environment
 from stacks.naming import Output, certificate_bucket, client_registry_table
-from tests.stacks.environments import NAMES, catalog, changed, environment, environment_texts, with_tokens
+from tests.stacks.any_environment import environment_texts
+from tests.stacks.environments import NAMES, catalog, changed, environment, with_tokens
 from tests.stacks.templates.reading import properties, resource
 
 
