@@ -18,11 +18,13 @@ from stacks.environment import Environment
 from stacks.errors import DeploymentError
 from stacks.naming import OperatorParameter, stack_name
 from stacks.templates import (
+    audit_trail,
     bootstrap,
     capacity,
     certificate_store,
     client_registry,
     dashboard,
+    events,
     identity,
     images,
     ingress,
@@ -40,6 +42,8 @@ _BUILDERS: Final = {
     "ingress": ingress.build,
     "capacity": capacity.build,
     "observability": observability.build,
+    "audit_trail": audit_trail.build,
+    "events": events.build,
     "dashboard": dashboard.build,
     "workload": workload.build,
 }
@@ -100,6 +104,11 @@ class Catalog:
     def every(self) -> tuple[StackEntry, ...]:
         """Everything that is rendered, judged and reviewed, in the order it is deployed."""
         return self.stacks if self.bootstrap is None else (self.bootstrap, *self.stacks)
+
+    @property
+    def beginning(self) -> Catalog:
+        """The bootstrap stack as if it were the whole."""
+        return Catalog(self.environment, () if self.bootstrap is None else (self.bootstrap,))
 
     def __getitem__(self, name: str) -> StackEntry:
         """Find a stack by its name here; KeyError if there is none."""

@@ -133,6 +133,11 @@ def trail_bucket(environment: Environment) -> str:
     return environment.names.trail_bucket or _bucket(environment, "trail")
 
 
+def trail_name(environment: Environment) -> str:
+    """Name the audit trail; its ARN stands in the policies of its bucket and key before it exists."""
+    return f"{_prefix(environment)}-audit"
+
+
 def client_registry_table(environment: Environment) -> str:
     """Name the table of enrolled clients."""
     return environment.names.client_registry or f"{_prefix(environment)}-client-registry"

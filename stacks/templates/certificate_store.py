@@ -38,6 +38,7 @@ from troposphere.s3 import (
     LifecycleConfiguration,
     LifecycleRule,
     LoggingConfiguration,
+    MetricsConfiguration,
     NoncurrentVersionExpiration,
     NotificationConfiguration,
     OwnershipControls,
@@ -55,12 +56,16 @@ from stacks.naming import Output
 from stacks.permissions import PolicyDocument, Statement, allow, arn, deny, policy, service
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
-from stacks.templates.log_delivery import LOAD_BALANCER_LOG_PREFIX, load_balancer_log_principals
+from stacks.templates.log_delivery import (
+    FLOW_LOG_PREFIX,
+    LOAD_BALANCER_LOG_PREFIX,
+    TRAIL_BUCKET_LOG_PREFIX,
+    load_balancer_log_principals,
+)
 from stacks.templates.retention import RETAINED
+from stacks.templates.watches import EVERY_REQUEST
 
 _BUCKET_ACCESS_LOG_PREFIX: Final = "certificate-bucket/"
-_FLOW_LOG_PREFIX: Final = "flow"
-"""In the log bucket; VPC flow logs add `/AWSLogs/ACCOUNT/` by themselves."""
 _ROLLBACK_WINDOW_DAYS: Final = 90
 """How long a replaced version of the pair can be gone back to."""
 
@@ -172,7 +177,7 @@ def _log_bucket_policy(environment: Environment, store: _Store, bucket: Bucket) 
         "LogBucketPolicy",
         Bucket=Ref(bucket),
         PolicyDocument=policy(
-            _bucket_access_logs(environment, store),
+            *_bucket_access_logs(environment, store),
             *_load_balancer_logs(environment, store),
             *_flow_logs(environment, store),
             *_only_encrypted_transport(store.log_bucket),
@@ -180,17 +185,22 @@ def _log_bucket_policy(environment: Environment, store: _Store, bucket: Bucket) 
     )
 
 
-def _bucket_access_logs(environment: Environment, store: _Store) -> Statement:
-    return allow(
-        "DeliverBucketAccessLogs",
-        [s3_actions.PutObject],
-        f"{store.log_bucket}/{_BUCKET_ACCESS_LOG_PREFIX}*",
-        to=service("logging.s3.amazonaws.com"),
-        when=[
-            StringEquals({"aws:SourceAccount": environment.account}),
-            ArnLike({"aws:SourceArn": store.bucket}),
-        ],
-    )
+def _bucket_access_logs(environment: Environment, store: _Store) -> list[Statement]:
+    """Let S3 tell of the requests to our buckets, of each under its prefix."""
+    logged = {"DeliverBucketAccessLogs": (store.bucket, _BUCKET_ACCESS_LOG_PREFIX)}
+    if environment.audit_trail is not None:
+        trail_bucket = f"arn:{environment.partition}:s3:::{naming.trail_bucket(environment)}"
+        logged["DeliverTrailBucketAccessLogs"] = (trail_bucket, TRAIL_BUCKET_LOG_PREFIX)
+    return [
+        allow(
+            sid,
+            [s3_actions.PutObject],
+            f"{store.log_bucket}/{prefix}*",
+            to=service("logging.s3.amazonaws.com"),
+            when=[StringEquals({"aws:SourceAccount": environment.account}), ArnLike({"aws:SourceArn": bucket})],
+        )
+        for sid, (bucket, prefix) in logged.items()
+    ]
 
 
 def _load_balancer_logs(environment: Environment, store: _Store) -> list[Statement]:
@@ -210,7 +220,7 @@ def _flow_logs(environment: Environment, store: _Store) -> list[Statement]:
         StringEquals({"aws:SourceAccount": environment.account}),
         ArnLike({"aws:SourceArn": arn(environment, "logs", "*")}),
     ]
-    logs = f"{store.log_bucket}/{_FLOW_LOG_PREFIX}/AWSLogs/{environment.account}/*"
+    logs = f"{store.log_bucket}/{FLOW_LOG_PREFIX}/AWSLogs/{environment.account}/*"
     return [
         allow(
             "DeliverFlowLogs",
@@ -247,6 +257,8 @@ def _certificate_bucket(environment: Environment, key: Key, log_bucket_policy: B
         LoggingConfiguration=LoggingConfiguration(
             DestinationBucketName=Ref("LogBucket"), LogFilePrefix=_BUCKET_ACCESS_LOG_PREFIX
         ),
+        # What the bucket refuses is counted only where requests are (S3 guide, metrics configurations).
+        MetricsConfigurations=[MetricsConfiguration(Id=EVERY_REQUEST)],
         DependsOn=log_bucket_policy,
         **RETAINED,
     )

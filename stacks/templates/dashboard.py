@@ -18,6 +18,7 @@ from troposphere.cloudwatch import Dashboard
 from stacks.environment import Environment
 from stacks.naming import Output
 from stacks.templates.joints import begin, take
+from stacks.templates.saved_queries import add_saved_queries
 from stacks.templates.watches import Comparison, Measure, Watch, shown, watches
 
 _COLUMNS: Final = 3
@@ -37,6 +38,7 @@ def build(environment: Environment) -> Template:
             if isinstance(value, Output):
                 take(template, environment, value)
     template.add_resource(_dashboard(environment, watched, measures))
+    add_saved_queries(template, environment)
     return template
 
 

@@ -1,4 +1,4 @@
-"""Who delivers the load balancer's access logs, and where to."""
+"""Who delivers the load balancer's access logs, and under which prefix of the log bucket each kind of log lies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from stacks.permissions import service
 
 LOAD_BALANCER_LOG_PREFIX: Final = "load-balancer"
 """In the log bucket; the load balancer adds `/AWSLogs/ACCOUNT/` by itself and refuses a prefix that holds it."""
+
+FLOW_LOG_PREFIX: Final = "flow"
+"""VPC flow logs add `/AWSLogs/ACCOUNT/` by themselves."""
+TRAIL_BUCKET_LOG_PREFIX: Final = "trail-bucket/"
 
 _ACCOUNTS: Final[Mapping[str, str]] = {
     "af-south-1": "098369216593",

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from service.audit import Event
+from service.audit import SCHEMA, Event
 from service.contract import METRIC_NAMESPACE, Dimension, Metric, Variable
 from service.identity.verdict import Reason
 from stacks.catalog import assemble
 from stacks.environment import Capacity, Service
+from stacks.environment_file import parse_environment
 from stacks.naming import service_log_group, service_name
 from stacks.templates.watches import UNKNOWN_CERTIFICATE
-from tests.stacks.environments import NAMES, catalog, changed, environment
+from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network
 from tests.stacks.templates.reading import of_type, properties, statements
 
 
@@ -31,7 +32,25 @@ def test_every_alarm_reaches_the_topic_and_says_what_is_wrong(name: str) -> None
     assert all(re.search(r"\. Runbook: docs/runbooks/[a-z-]+\.md$", alarm["AlarmDescription"]) for alarm in alarms)
 
 
-RUNBOOK = (Path(__file__).parents[3] / "docs" / "runbooks" / "alarms-of-the-service.md").read_text()
+RUNBOOKS = {page.stem: page.read_text() for page in (Path(__file__).parents[3] / "docs" / "runbooks").glob("*.md")}
+RUNBOOK = RUNBOOKS["alarms-of-the-service"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_an_alarm_names_knows_the_alarm(name: str) -> None:
+    alarms = of_type(catalog(name), "AWS::CloudWatch::Alarm") | of_type(
+        catalog(name), "AWS::CloudWatch::CompositeAlarm"
+    )
+    pages = {title.rpartition(".")[2]: _page(alarm["AlarmDescription"]) for title, alarm in alarms.items()}
+
+    assert {
+        title: page for title, page in pages.items() if not re.search(rf"\b{title}\b", RUNBOOKS.get(page, ""))
+    } == {}
+
+
+def _page(text: str) -> str:
+    (page,) = re.findall(r"docs/runbooks/([a-z-]+)\.md", text)
+    return str(page)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +116,18 @@ def test_the_dashboard_shows_the_same_things_the_alarms_watch(name: str) -> None
     values = {part for line in _lines(name) for part in line[3::2]}
 
     taken = {value.strip("${}") for value in values if value.startswith("${")}
-    assert taken == set(catalog(name)["dashboard"].template["Parameters"])
+    assert taken == set(catalog(name)["dashboard"].template["Parameters"]) - {"ServiceLogGroupName"}
+
+
+def test_the_ingress_is_down_when_nobody_answers_or_all_are_refused() -> None:
+    """The alarm to be woken by; its children are in its own template."""
+    rule = properties(catalog(), "observability", "IngressDown")["AlarmRule"]["Fn::Sub"]
+
+    assert rule == (
+        '(ALARM("${NoTaskHealthy}"))'
+        ' OR (ALARM("${HealthyTasksTooFew}") AND ALARM("${ConnectionsSpilled}"))'
+        ' OR (ALARM("${RegistryUnavailable}") AND ALARM("${RegistryFailing}"))'
+    )
 
 
 def test_silence_of_what_must_speak_is_an_alarm() -> None:
@@ -229,3 +259,37 @@ def test_everybody_of_the_list_is_told() -> None:
     assert other["Default"] == "arn:aws:sns:us-east-1:999999999999:operations"
     for alarm in of_type(made, "AWS::CloudWatch::Alarm").values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}, {"Ref": "OtherTopic1"}]
+
+
+def test_saved_queries_ask_for_fields_and_events_that_are_written() -> None:
+    known = {*Event, *Reason, *Metric, "@timestamp", *(field for fields in SCHEMA.values() for field in fields)}
+    for query in of_type(catalog(), "AWS::Logs::QueryDefinition").values():
+        text = query["QueryString"]
+        names = set(re.findall(r"(?<![@\w\"])(?:@timestamp|[A-Za-z]\w+)(?![\w(\"])", re.sub(r'"[^"]*"', "", text)))
+        words = {"fields", "filter", "stats", "sort", "desc", "asc", "limit", "by", "as", "and", "or", "in", "event"}
+        renamed = set(re.findall(r"\bas (\w+)", text))
+
+        assert names - words - renamed - known == set(), query["Name"]
+        assert set(re.findall(r'event = "(\w+)"', text)) <= set(Event)
+
+
+def test_no_saved_query_shows_what_was_asked_for() -> None:
+    """A path may tell of a patient (O3)."""
+    queries = of_type(catalog(), "AWS::Logs::QueryDefinition").values()
+
+    assert len(queries) >= 5
+    assert not any(re.search(r"\bpath\b|@message", query["QueryString"]) for query in queries)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_network_of_our_own_is_logged_into_the_log_bucket(name: str) -> None:
+    flow_log = properties(catalog(name), "observability", "FlowLog")
+
+    assert flow_log["LogDestination"] == {"Fn::Sub": "arn:aws:s3:::${LogBucketName}/flow/"}
+    assert (flow_log["TrafficType"], flow_log["ResourceId"]) == ("ALL", {"Ref": "VpcId"})
+
+
+def test_somebody_elses_network_is_his_to_log() -> None:
+    existing = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
+
+    assert of_type(existing, "AWS::EC2::FlowLog") == {}
