@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 
 from stacks import naming
 from stacks.environment_file import parse_environment
-from tests.stacks.environments import changed, environment, environment_texts
+from tests.stacks.any_environment import environment_texts
+from tests.stacks.environments import changed, environment
 
 
 def test_names_begin_with_project_and_environment() -> None:
