@@ -2,7 +2,7 @@
 The whole ingress on this machine: what `make local` does.
 
 1. The embedded AWS comes up, with the data plane that makes it act.
-2. The stacks are deployed as far as they go.
+2. The roles of a deployment are made, as an administrator does once, and the stacks are deployed as far as they go.
 3. A development authority answers the certificate's request; it is installed
    by the ceremony and the role that a real environment uses.
 4. The image is recorded: it is the working tree.
@@ -39,7 +39,6 @@ from scripts._watcher import TerminalWatcher
 from service import contract
 from service.identity.certificate import parse_certificate
 from stacks import naming
-from stacks.catalog import assemble
 from stacks.ceremonies import enrollment, server_certificate
 from stacks.ceremonies.development_authority import DevelopmentAuthority
 from stacks.ceremonies.probe import Answer, probe
@@ -230,12 +229,15 @@ class Walk:
             self._stack.callback(withdraw, ROOT, self._endpoint)
             announce(ROOT, self._endpoint)
         account = open_account(self._environment, endpoint=self._endpoint)
-        self.target = Target(self._environment, assemble(self._environment), account)
+        self.target = _stack_verbs.target_of(self._environment, account)
         refuse_faults(self._environment, self.target.catalog)
         self._say(f"embedded AWS is up at {self._cloud.endpoint_url}")
 
     def deploy_and_certify(self) -> None:
-        """Deploy as far as it goes, make what the workload waits for, and deploy the rest."""
+        """Make the roles of a deployment, deploy as far as it goes, make what the workload waits for, and the rest."""
+        first = self.deploy(_stack_verbs.beginning(self.target))
+        if first.exit_code:
+            raise LocalDeploymentFailedError(first)
         outcome = self.deploy()
         if outcome.needs:
             self._install_certificate()
@@ -246,9 +248,9 @@ class Walk:
             raise LocalDeploymentFailedError(outcome)
         self._say(f"{len(outcome.stacks)} stacks stand")
 
-    def deploy(self) -> EnvironmentOutcome:
-        """Bring the embedded AWS to what the templates say."""
-        run = _stack_verbs.rollout(self.target, TerminalWatcher(self._terminal, is_brief=True))
+    def deploy(self, target: Target | None = None) -> EnvironmentOutcome:
+        """Bring the embedded AWS to what the templates say; with no target, all that is not bootstrap's."""
+        run = _stack_verbs.rollout(target or self.target, TerminalWatcher(self._terminal, is_brief=True))
         try:
             run.prepare()
             return run.execute()

@@ -1,5 +1,5 @@
 """
-The verbs of `deploy.py` that call AWS: plan, deploy, status, destroy, image.
+The verbs of `deploy.py` that call AWS: bootstrap, plan, deploy, status, destroy, image.
 
 Each is its inputs as a frozen value, and the call; the work is done in
 `stacks.deployment`.
@@ -10,15 +10,17 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from scripts._check_verb import refuse_faults, refuse_problems
 from scripts._operator import open_operator
 from scripts._terminal import ROOT, ExitCode, Style, Terminal, environment_name
 from scripts._watcher import TerminalWatcher
+from stacks import naming
 from stacks.catalog import assemble
-from stacks.deployment.account import LOCAL
+from stacks.deployment.account import LOCAL, Account
+from stacks.deployment.execution_role import make_service_linked_roles
 from stacks.deployment.image import push_image
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.plan import EnvironmentPlan, Outlook, refuse_lost_state
@@ -28,6 +30,7 @@ from stacks.deployment.readiness import AccountLookout, Need
 from stacks.deployment.rollout import Rollout, Target
 from stacks.deployment.stack import read_stack
 from stacks.deployment.teardown import Teardown
+from stacks.environment import Environment
 from stacks.errors import DeploymentError
 
 _TONES: Final[Mapping[Tone, tuple[Style, ...]]] = {
@@ -53,6 +56,7 @@ class Request:
     as_records: bool = False
     yes: bool = False
     allowed: frozenset[str] = frozenset()
+    verb: str = "deploy"
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Request:
@@ -62,6 +66,7 @@ class Request:
             as_records=getattr(options, "output", "text") == "ndjson",
             yes=getattr(options, "yes", False),
             allowed=frozenset(getattr(options, "allow_replacement", ())),
+            verb=options.verb,
         )
 
 
@@ -72,7 +77,12 @@ Opener = Callable[[str], Target]
 def open_target(name: str) -> Target:
     """Load an environment, open its account, which is checked first, and assemble its stacks."""
     operator = open_operator(name)
-    return Target(operator.environment, assemble(operator.environment), operator.account)
+    return target_of(operator.environment, operator.account)
+
+
+def target_of(environment: Environment, account: Account) -> Target:
+    """Say what is deployed there, and as which role of CloudFormation's."""
+    return Target(environment, assemble(environment), account, naming.role_arn(environment, "cloudformation"))
 
 
 def open_judged_target(name: str) -> Target:
@@ -123,18 +133,38 @@ def plan(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = op
 def deploy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_checked_target) -> int:
     """Bring AWS to what the templates say."""
     request = Request.of(options)
-    run = rollout(opener(request.environment), TerminalWatcher(terminal))
+    return _bring_about(rollout(opener(request.environment), TerminalWatcher(terminal)), request, terminal)
+
+
+def _bring_about(run: Rollout, request: Request, terminal: Terminal) -> int:
+    """Plan, ask, execute and report."""
     terminal.progress(f"{request.environment}: comparing with AWS")
     try:
         found = run.prepare()
         _approve(found, request, terminal)
         outcome = run.execute(allowed=request.allowed)
     except KeyboardInterrupt:
-        _detached(terminal, f"python scripts/deploy.py deploy --env {request.environment}")
+        _detached(terminal, f"python scripts/deploy.py {request.verb} --env {request.environment}")
         return ExitCode.INTERRUPTED
     finally:
         run.discard()
     return _report(outcome, request, terminal)
+
+
+def bootstrap(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_checked_target) -> int:
+    """Make, with the caller's own rights, what every deployment after it works as."""
+    request = Request.of(options)
+    target = beginning(opener(request.environment))
+    code = _bring_about(rollout(target, TerminalWatcher(terminal)), request, terminal)
+    if code == ExitCode.DONE:
+        for service in make_service_linked_roles(target.account.client("iam")):
+            terminal.progress(f"made the service-linked role of {service}")
+    return code
+
+
+def beginning(target: Target) -> Target:
+    """Take the bootstrap stack alone, which is made as whoever asks: the role to make it as is in it."""
+    return replace(target, catalog=target.catalog.beginning, role_arn=None)
 
 
 def status(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_target) -> int:
@@ -188,6 +218,7 @@ def image(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = o
 
 
 VERBS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = {
+    "bootstrap": bootstrap,
     "plan": plan,
     "deploy": deploy,
     "status": status,

@@ -22,6 +22,7 @@ if __name__ == "__main__":  # run as a file: the packages lie one directory up
 from scripts import _terminal
 
 _VERBS: Final = {
+    "bootstrap": "make the roles of a deployment, once and as an administrator of the account",
     "synth": "render every template into a directory; no credentials, no network",
     "check": "look for mistakes in the templates before AWS does",
     "plan": "show what a deployment would change, and change nothing",
@@ -101,11 +102,11 @@ def parser() -> _terminal.Parser:
     parsers = {
         name: verbs.add_parser(name, help=text, description=text, parents=[common]) for name, text in _VERBS.items()
     }
-    for name in ("check", "plan", "deploy", "status", "destroy"):
+    for name in ("bootstrap", "check", "plan", "deploy", "status", "destroy"):
         parsers[name].add_argument(
             "--output", choices=("text", "ndjson"), default="text", help="how results are written to standard output"
         )
-    for name in ("deploy", "destroy"):
+    for name in ("bootstrap", "deploy", "destroy"):
         parsers[name].add_argument("-y", "--yes", action="store_true", help="approve without being asked")
     parsers["synth"].add_argument("--out", type=Path, required=True, metavar="DIR", help="one DIR/<stack>.json each")
     parsers["check"].add_argument(

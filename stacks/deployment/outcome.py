@@ -92,8 +92,8 @@ class EnvironmentOutcome:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """What the operator makes before the run can go on."""
-        return tuple(need for stack in self.stacks for need in stack.needs)
+        """What the operator makes before the run can go on, each once."""
+        return tuple(dict.fromkeys(need for stack in self.stacks for need in stack.needs))
 
     @property
     def outputs(self) -> dict[str, Mapping[str, str]]:

@@ -31,6 +31,7 @@ from stacks.deployment.account import Account
 from stacks.deployment.change_set import ChangeSet, Request
 from stacks.deployment.diagnosis import advise, find_cause
 from stacks.deployment.events import Change, Ending, Listener, StackEvent, follow, latest_event_id, watch_to_rest
+from stacks.deployment.execution_role import missing_role
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.parallel import CONCURRENCY, walk
 from stacks.deployment.plan import EnvironmentPlan, Outlook, StackPlan, adds, refuse_lost_state
@@ -40,6 +41,7 @@ from stacks.deployment.recovery import ROLLED_BACK, SUCCEEDED, StackStuckError, 
 from stacks.deployment.stack import StackState, read_resources, read_stack
 from stacks.environment import Environment
 from stacks.errors import DeploymentError
+from stacks.naming import stack_tags
 
 
 class Watcher(Protocol):
@@ -79,6 +81,8 @@ class Target:
     environment: Environment
     catalog: Catalog
     account: Account
+    role_arn: str | None = None
+    """The role CloudFormation works as; None is as whoever deploys, which only the bootstrap stack is for."""
 
 
 class Rollout:
@@ -87,7 +91,10 @@ class Rollout:
     def __init__(self, target: Target, *, lookout: Lookout, watcher: Watcher, poller: Poller) -> None:
         self._environment = target.environment
         self._entries: Mapping[str, StackEntry] = {entry.name: entry for entry in target.catalog.stacks}
+        self._account = target.account
         self._client = target.account.client("cloudformation")
+        self._role_arn = target.role_arn
+        self._first_needs: tuple[Need, ...] = ()
         self._lookout = lookout
         self._watcher = watcher
         self._poller = poller
@@ -109,6 +116,7 @@ class Rollout:
             StackStuckError: A stack cannot be changed by anybody's deployment.
             StackBusyError: A stack is being changed, and we only look.
         """
+        self._first_needs = self._look_for_role()
         entries = self._entries.values()
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="plan") as threads:
             try:
@@ -125,6 +133,10 @@ class Rollout:
             raise errors[0]
         plans = tuple(self._prepared[name].plan for name in self._entries)
         return EnvironmentPlan(self._environment.name, plans)
+
+    def _look_for_role(self) -> tuple[Need, ...]:
+        need = missing_role(self._account, self._environment) if self._role_arn is not None else None
+        return () if need is None else (need,)
 
     def discard(self) -> None:
         """Remove every change set that was not executed, and the empty stacks that came with them."""
@@ -164,7 +176,7 @@ class Rollout:
         if left:
             raise StackNotEmptyError(state, [resource.physical_id for resource in left], self._environment)
         self._watcher.note(entry.name, f"removing the empty stack a failed first attempt left ({state.status})")
-        self._client.delete_stack(StackName=state.id)
+        self._client.delete_stack(StackName=state.id, **change_sets.worked_as(self._role_arn))
         self._poller.until(
             lambda: True if read_stack(self._client, state.id) is None else None,
             what=f"removing {state.name}",
@@ -172,6 +184,9 @@ class Rollout:
         )
 
     def _prepare(self, entry: StackEntry, states: Mapping[str, StackState | None]) -> None:
+        if self._first_needs:
+            self._plan(entry, Outlook.WAITING, waits_for=tuple(need.what for need in self._first_needs))
+            return
         state = states[entry.name]
         exists = state is not None and standing(state.status) is Standing.AT_REST
         unknown = self._unknown_inputs(entry, states)
@@ -219,10 +234,10 @@ class Rollout:
         request = Request(
             stack_name=entry.stack_name,
             template=entry.template,
-            body=entry.body,
             parameters=parameters,
             capabilities=frozenset(entry.capabilities),
-            tags=self._environment.tags,
+            tags=stack_tags(self._environment),
+            role_arn=self._role_arn,
         )
         return change_sets.make_change_set(self._client, request, creates=creates, poller=self._poller)
 
@@ -276,6 +291,8 @@ class Rollout:
 
     def _change(self, entry: StackEntry, allowed: frozenset[str]) -> StackOutcome:
         """Bring one stack to what its template says."""
+        if self._first_needs:
+            return self._waiting(entry, self._first_needs)
         needed = {reference.stack for reference in entry.inputs.values()}
         states = {name: read_stack(self._client, self._entries[name].stack_name) for name in {*needed, entry.name}}
         parameters = self._inputs(entry, states)

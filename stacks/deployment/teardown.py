@@ -13,6 +13,7 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stacks.catalog import StackEntry
+from stacks.deployment.change_set import worked_as
 from stacks.deployment.diagnosis import find_cause
 from stacks.deployment.events import Change, Ending, StackEvent, follow, latest_event_id, watch_to_rest
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
@@ -91,7 +92,7 @@ class Teardown:
             self._watcher.note(entry.name, f"is {state.status}, waiting for its end")
             watch_to_rest(self._client, state, poller=self._poller, listener=listener)
         change = Change(state.id, entry.stack_name, since=latest_event_id(self._client, state.id))
-        self._client.delete_stack(StackName=state.id)
+        self._client.delete_stack(StackName=state.id, **worked_as(self._target.role_arn))
         return self._judge(entry, follow(self._client, change, poller=self._poller, listener=listener))
 
     def _judge(self, entry: StackEntry, ending: Ending) -> StackOutcome:

@@ -40,6 +40,7 @@ def stack(found: Stack) -> dict[str, Any]:
         "DisableRollback": found.on_failure == "DO_NOTHING",
         "NotificationARNs": [],
         "Capabilities": found.capabilities,
+        "RoleARN": found.role_arn,
         "Outputs": [_output(output) for output in found.outputs.values()],
         "Tags": tags(intention.tags) if intention else [],
         "EnableTerminationProtection": False,

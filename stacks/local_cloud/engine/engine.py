@@ -51,7 +51,6 @@ _LATER: Final = (
     "NotificationARNs",
     "ResourceTypes",
     "ResourcesToImport",
-    "RoleARN",
     "RollbackConfiguration",
     "StackPolicyBody",
     "StackPolicyDuringUpdateBody",
@@ -93,6 +92,8 @@ class Engine:
         asked = [name for name in _LATER if request.get(name)]
         if asked:
             raise UnsupportedError(f"{operation}: the embedded cloud does not carry {', '.join(asked)}")
+        if request.get("RoleARN"):
+            self._workshop.check_service_role(request["RoleARN"])
         return self.operations[operation](request)
 
     def fail_next(self, failure: ScriptedFailure) -> None:
@@ -117,6 +118,7 @@ class Engine:
             self._register.add(stack)
             stack.on_failure = _on_failure(request)
             stack.capabilities = list(request.get("Capabilities", []))
+            stack.role_arn = request.get("RoleARN")
             self._begin_creation(stack, intention, request)
         return {"StackId": stack.id, **describing.operation_id(stack.operation)}
 
@@ -129,6 +131,7 @@ class Engine:
             intention = self._intention(stack, template, request)
             if compare(self._workshop, stack, intention).is_empty:
                 raise ValidationError(NO_UPDATES)
+            stack.role_arn = request.get("RoleARN", stack.role_arn)
             self._begin_update(stack, intention, request)
         return {"StackId": stack.id, **describing.operation_id(stack.operation)}
 
@@ -189,6 +192,7 @@ class Engine:
             description=request.get("Description"),
             capabilities=list(request.get("Capabilities", [])),
             on_failure=request.get("OnStackFailure", stack.on_failure),
+            role_arn=request.get("RoleARN", stack.role_arn),
         )
 
     def _judge(self, stack: Stack, change_set: ChangeSet) -> None:
@@ -226,6 +230,7 @@ class Engine:
             change_set.execution_status = "EXECUTE_IN_PROGRESS"
             stack.executed = change_set
             stack.capabilities = change_set.capabilities
+            stack.role_arn = change_set.role_arn
             if change_set.kind == "CREATE":
                 stack.on_failure = "DO_NOTHING" if request.get("DisableRollback") else change_set.on_failure
                 self._begin_creation(stack, change_set.intention, request)

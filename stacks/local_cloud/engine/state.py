@@ -110,6 +110,8 @@ class ChangeSet:
     description: str | None
     capabilities: list[str]
     on_failure: str
+    role_arn: str | None = None
+    """What CloudFormation works as; with none, as whoever asks."""
     status: str = "CREATE_COMPLETE"
     execution_status: str = "AVAILABLE"
     reason: str | None = None
@@ -129,6 +131,8 @@ class Stack:
     reason: str | None = None
     capabilities: list[str] = field(default_factory=list)
     on_failure: str = "ROLLBACK"
+    role_arn: str | None = None
+    """What the last change was made as; the next one is too, unless it names another."""
     resources: dict[str, ResourceState] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)

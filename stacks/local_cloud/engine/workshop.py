@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stacks.local_cloud.engine import intrinsics
-from stacks.local_cloud.engine.errors import TemplateError
+from stacks.local_cloud.engine.errors import TemplateError, ValidationError
 from stacks.local_cloud.engine.expressions import Expressions, Names, partition_of
 from stacks.local_cloud.engine.parameters import Lookups
 from stacks.local_cloud.engine.resource_life import ResourceLives
@@ -32,6 +33,8 @@ _FINDERS: Mapping[str, tuple[str, str, Callable[[str], dict[str, Any]]]] = {
     "AWS::SSM::Parameter::Name": ("ssm", "get_parameter", lambda name: {"Name": name}),
 }
 """How to ask whether a parameter's value names something: service, operation and its argument."""
+_SERVICE = "cloudformation.amazonaws.com"
+"""Who must be trusted by a role that a stack is made as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,20 @@ class Workshop:
     client: Callable[[str], Any]
     schemas: Schemas
     lives: ResourceLives
+
+    def check_service_role(self, arn: str) -> None:
+        """
+        Refuse a role that CloudFormation cannot take: it must be there and trust it.
+
+        Raises:
+            ValidationError: In the words of AWS.
+        """
+        try:
+            role = self.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
+        except ClientError:
+            role = {}
+        if role.get("Arn") != arn or _SERVICE not in json.dumps(role.get("AssumeRolePolicyDocument")):
+            raise ValidationError(f"Role {arn} is invalid or cannot be assumed")
 
     def row(self, type_name: str) -> Row:
         """Give the row of a type."""

@@ -14,6 +14,7 @@ from stacks.deployment.outcome import EnvironmentOutcome, Result
 from stacks.deployment.plan import Outlook
 from stacks.deployment.readiness import Readiness
 from stacks.local_cloud.cloud import LocalCloud
+from stacks.naming import stack_tags
 from tests.stacks.deployment.small import IMAGE, LOCAL, Notes, Small, alarms, broken_topics, logs, service, topics
 
 
@@ -102,7 +103,8 @@ def test_stacks_bear_the_tags_of_the_environment(small: Small) -> None:
     small.deploy(topics())
 
     (stack,) = small.account.client("cloudformation").describe_stacks(StackName=f"{small.prefix}-topics")["Stacks"]
-    assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == dict(small.environment.tags)
+    assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == stack_tags(small.environment)
+    assert stack_tags(small.environment).items() >= small.environment.tags.items()
 
 
 def test_a_second_deployment_changes_nothing_and_still_tells_the_outputs(small: Small) -> None:

@@ -104,7 +104,6 @@ def test_an_operation_that_is_not_built_is_refused_by_name(
     "argument",
     [
         {"EnableTerminationProtection": True},
-        {"RoleARN": "arn:aws:iam::123456789012:role/deployer"},
         {"TimeoutInMinutes": 5},
         {"StackPolicyBody": "{}"},
         {"TemplateURL": "https://bucket.s3.amazonaws.com/template.json"},
