@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from stacks.catalog import assemble
 from stacks.environment_file import parse_environment
 from stacks.rules.linter import lint
-from tests.stacks.any_environment import environment_texts
 from tests.stacks.environments import NAMES, ROOT, catalog, with_existing_network
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -25,8 +23,6 @@ STATEFUL = {
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
 }
-BODY_LIMIT_BYTES = 51_200
-"""Of a template handed over as text (CloudFormation quotas)."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,20 +66,6 @@ def test_the_linter_finds_nothing() -> None:
         forms[f"{name} in an existing network"] = existing[name].body
 
     assert lint(forms, region="us-east-1") == []
-
-
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(environment_texts())
-def test_any_valid_environment_renders_and_joins(text: str) -> None:
-    environment = parse_environment(text, Path("drawn.toml"))
-
-    entries = assemble(environment).stacks
-
-    seen: set[str] = set()
-    for entry in entries:
-        assert entry.needs <= seen
-        assert len(entry.body.encode()) < BODY_LIMIT_BYTES
-        seen.add(entry.name)
 
 
 @pytest.mark.parametrize("name", NAMES)
