@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from stacks.environment import Environment
-from stacks.rules import capacity, instances, joints, tasks, workload
+from stacks.rules import capacity, instances, joints, policies, tasks, workload
 from stacks.rules.estate import Estate
 from stacks.rules.finding import Finding
 from stacks.rules.identities import Place
@@ -16,7 +16,7 @@ from stacks.rules.register import Entry
 from stacks.rules.resolving import Body
 from stacks.rules.rule import Rule, judge
 
-THEMES: Final = (joints, workload, tasks, capacity, instances)
+THEMES: Final = (joints, workload, tasks, capacity, instances, policies)
 """The modules of rules, in the order of the page of requirements."""
 RULES: Final[tuple[Rule, ...]] = tuple(rule for theme in THEMES for rule in theme.RULES)
 ENTRIES: Final[tuple[Entry, ...]] = tuple(entry for theme in THEMES for entry in theme.ENTRIES)

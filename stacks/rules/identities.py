@@ -134,7 +134,9 @@ def identity(place: Place, whose: tuple[str, str, str], attribute: str, text: Te
         return drawn if attribute in {"Ref", "GroupId", "AllocationId", "VpcId", "SubnetId"} else f"{drawn}.{attribute}"
     name = (text(kind.name_property) if kind.name_property else None) or _drawn_name(place, stack, logical_id)
     name = name.removeprefix("https://")
-    if attribute == "Arn" or (attribute == "Ref" and kind.ref_is_arn):
+    # Some types give it by a longer word: BackupVaultArn, TopicArn.
+    is_arn = attribute.lower() in {"arn", f"{resource_type.rpartition('::')[2]}Arn".lower()}
+    if is_arn or (attribute == "Ref" and kind.ref_is_arn):
         spell = place.global_arn if kind.is_global else place.arn
         path = (text("Path") or "/") if kind.is_global else ""
         return spell(kind.service or "unknown", kind.arn_of_name.format(name, path=path) if kind.arn_of_name else name)

@@ -86,7 +86,6 @@ def _table(environment: Environment, key: Key) -> Table:
 
 
 def _task_policy(template: Template, environment: Environment, table: Table, key: Key) -> ManagedPolicy:
-    through_dynamodb = StringEquals({"kms:ViaService": f"dynamodb.{environment.region}.amazonaws.com"})
     return ManagedPolicy(
         "TaskReadsRegistry",
         Path=naming.role_path(environment),
@@ -94,9 +93,13 @@ def _task_policy(template: Template, environment: Environment, table: Table, key
         PolicyDocument=policy(
             # One certificate by its fingerprint, never the list of all clients.
             allow("FindClient", [dynamodb_actions.GetItem], GetAtt(table, "Arn")),
-            allow("DecryptThroughDynamoDb", [kms.Decrypt], GetAtt(key, "Arn"), when=[through_dynamodb]),
+            allow("DecryptThroughDynamoDb", [kms.Decrypt], GetAtt(key, "Arn"), when=[_through_dynamodb(environment)]),
         ),
     )
+
+
+def _through_dynamodb(environment: Environment) -> StringEquals:
+    return StringEquals({"kms:ViaService": f"dynamodb.{environment.region}.amazonaws.com"})
 
 
 # -- backup ------------------------------------------------------------------------
@@ -129,7 +132,7 @@ def _back_up(template: Template, environment: Environment, table: Table, key: Ke
         )
     )
     role = template.add_resource(_backup_role(environment))
-    grants = template.add_resource(_backup_policy(role, table, vault, key))
+    grants = template.add_resource(_backup_policy(environment, role, table=table, vault=vault, key=key))
     template.add_resource(
         BackupSelection(
             "ClientRegistryBackupSelection",
@@ -155,7 +158,9 @@ def _backup_role(environment: Environment) -> Role:
     )
 
 
-def _backup_policy(role: Role, table: Table, vault: BackupVault, key: Key) -> ManagedPolicy:
+def _backup_policy(
+    environment: Environment, role: Role, *, table: Table, vault: BackupVault, key: Key
+) -> ManagedPolicy:
     """Allow what AWS's own AWSBackupServiceRolePolicyForBackup does for a table, on this table alone."""
     return ManagedPolicy(
         "BackupPolicy",
@@ -174,7 +179,13 @@ def _backup_policy(role: Role, table: Table, vault: BackupVault, key: Key) -> Ma
             allow("WriteVault", [backup_actions.DescribeBackupVault], GetAtt(vault, "BackupVaultArn")),
             # It asks for the tags of whatever it backs up; the call bears no resource (tagging API actions table).
             allow("FindByTag", [tag.GetResources], "*"),
-            allow("UseKey", [kms.DescribeKey, kms.Decrypt, kms.GenerateDataKey], GetAtt(key, "Arn")),
+            allow("LookAtKey", [kms.DescribeKey], GetAtt(key, "Arn")),
+            allow(
+                "UseKeyThroughDynamoDb",
+                [kms.Decrypt, kms.GenerateDataKey],
+                GetAtt(key, "Arn"),
+                when=[_through_dynamodb(environment)],
+            ),
             allow(
                 "LetBackupUseKey",
                 [kms.CreateGrant],
