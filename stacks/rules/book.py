@@ -8,7 +8,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from stacks.environment import Environment
-from stacks.rules import capacity, instances, joints, policies, tasks, workload
+from stacks.rules import (
+    access_log,
+    balanced_ports,
+    capacity,
+    instances,
+    joints,
+    load_balancer,
+    network,
+    policies,
+    security_groups,
+    tasks,
+    vpc_endpoints,
+    workload,
+)
 from stacks.rules.estate import Estate
 from stacks.rules.finding import Finding
 from stacks.rules.identities import Place
@@ -16,7 +29,20 @@ from stacks.rules.register import Entry
 from stacks.rules.resolving import Body
 from stacks.rules.rule import Rule, judge
 
-THEMES: Final = (joints, workload, tasks, capacity, instances, policies)
+THEMES: Final = (
+    joints,
+    load_balancer,
+    balanced_ports,
+    access_log,
+    security_groups,
+    network,
+    vpc_endpoints,
+    workload,
+    tasks,
+    capacity,
+    instances,
+    policies,
+)
 """The modules of rules, in the order of the page of requirements."""
 RULES: Final[tuple[Rule, ...]] = tuple(rule for theme in THEMES for rule in theme.RULES)
 ENTRIES: Final[tuple[Entry, ...]] = tuple(entry for theme in THEMES for entry in theme.ENTRIES)

@@ -17,7 +17,7 @@ FLOW_LOG_PREFIX: Final = "flow"
 """VPC flow logs add `/AWSLogs/ACCOUNT/` by themselves."""
 TRAIL_BUCKET_LOG_PREFIX: Final = "trail-bucket/"
 
-_ACCOUNTS: Final[Mapping[str, str]] = {
+ACCOUNTS: Final[Mapping[str, str]] = {
     "af-south-1": "098369216593",
     "ap-east-1": "754344448648",
     "ap-northeast-1": "582318560864",
@@ -57,7 +57,7 @@ def load_balancer_log_principals(environment: Environment) -> Mapping[str, Princ
     no condition on the source: such a request has none.
     """
     principals = {"DeliverLoadBalancerLogs": service("logdelivery.elasticloadbalancing.amazonaws.com")}
-    account = _ACCOUNTS.get(environment.region)
+    account = ACCOUNTS.get(environment.region)
     if account is not None:
         principals["DeliverLoadBalancerLogsByAccount"] = Principal(
             "AWS", f"arn:{environment.partition}:iam::{account}:root"

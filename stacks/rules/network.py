@@ -1,0 +1,199 @@
+"""
+The rules on the network.
+
+They judge a VPC of our own. In somebody else's there is no route in these
+templates, and its owner answers for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stacks.rules.estate import Fault, Resource, Said
+from stacks.rules.order import comes_after
+from stacks.rules.passages import STARTS_INSTANCES
+from stacks.rules.register import Entry, exception, kept_elsewhere, not_applicable
+from stacks.rules.routes import SUBNET, instance_subnets, internet_gateway_of, internet_routes, route_tables, ways_out
+from stacks.rules.rule import Rule, rule_of
+from stacks.rules.topology import GROUP, LOAD_BALANCER
+from stacks.rules.values import flag, listed
+
+_VPC: Final = "AWS::EC2::VPC"
+_NAT_GATEWAY: Final = "AWS::EC2::NatGateway"
+_PRIVATE: Final = "Security Hub, EC2 controls: instances have no public address"
+_NAT: Final = "VPC guide, NAT gateways"
+_GATEWAY: Final = "CloudFormation guide, DependsOn: a route to a gateway, after the gateway's attachment"
+
+
+# -- where instances stand ----------------------------------------------------------------
+
+
+@rule_of(
+    SUBNET, requirement="N5", also=("EC2.15",), why="what is started there is on the internet at once", source=_PRIVATE
+)
+def subnets_give_no_public_address(subnet: Resource) -> Iterator[Fault]:
+    """No subnet gives a public address to what is started in it."""
+    found = subnet.get("MapPublicIpOnLaunch")
+    if found is not None and flag(found) is not False:
+        yield subnet.fault("MapPublicIpOnLaunch", found=found, expected="false")
+
+
+@rule_of(
+    *STARTS_INSTANCES,
+    requirement="N5",
+    also=("EC2.9", "EC2.25", "AutoScaling.5"),
+    why="partners' way in is the load balancer; an instance with a public address has another",
+    source=_PRIVATE,
+)
+def instances_get_no_public_address(template: Resource) -> Iterator[Fault]:
+    """What starts instances says of every interface that it has no public address."""
+    data = "LaunchTemplateData." if template.type == "AWS::EC2::LaunchTemplate" else ""
+    if template.type == "AWS::AutoScaling::LaunchConfiguration":
+        interfaces: list[tuple[str, Mapping[str, Any]]] = [("", template.get())]
+    else:
+        interfaces = template.tables(f"{data}NetworkInterfaces")
+    if not interfaces:
+        yield template.fault(
+            f"{data}NetworkInterfaces", found=None, expected="an interface with AssociatePublicIpAddress false"
+        )
+    for path, interface in interfaces:
+        found = interface.get("AssociatePublicIpAddress")
+        if flag(found) is not False:
+            at = f"{path}.AssociatePublicIpAddress".lstrip(".")
+            yield template.fault(at, found=found, expected="false")
+
+
+@rule_of(
+    "AWS::EC2::EIP",
+    "AWS::EC2::EIPAssociation",
+    requirement="N5",
+    also=("EC2.9",),
+    why="an instance with an address of its own can be reached past the load balancer",
+    source=_PRIVATE,
+)
+def no_address_is_given_to_an_instance(address: Resource) -> Iterator[Fault]:
+    """No elastic address belongs to an instance or an interface."""
+    for name in ("InstanceId", "NetworkInterfaceId"):
+        if address.get(name) is not None:
+            yield address.fault(name, found=address.get(name), expected="nothing: NAT gateways alone have addresses")
+
+
+@rule_of(
+    GROUP,
+    requirement="N5",
+    why="instances in a public subnet can be given an address, and have no way out without one",
+    source=_PRIVATE,
+)
+def instances_stand_in_private_subnets(group: Resource) -> Iterator[Fault]:
+    """Auto Scaling groups start instances in subnets that no load balancer stands in and no internet gateway serves."""
+    given = listed(group.get("VPCZoneIdentifier"))
+    if not given:
+        yield group.fault("VPCZoneIdentifier", found=None, expected="private subnets")
+    balanced = {
+        str(subnet) for balancer in group.estate.of_type(LOAD_BALANCER) for subnet in listed(balancer.get("Subnets"))
+    }
+    for index, value in enumerate(given):
+        subnet = group.estate.target(value)
+        is_public = subnet is not None and (subnet.type != SUBNET or bool(internet_routes(subnet)))
+        if is_public or str(value) in balanced:
+            yield group.fault(f"VPCZoneIdentifier.{index}", found=value, expected="a private subnet")
+
+
+# -- how they leave it ---------------------------------------------------------------------------
+
+
+@rule_of(
+    "AWS::EC2::Route",
+    requirement="N6",
+    why="the way out ends nowhere: no image is pulled and no instance registers",
+    source=_NAT,
+)
+def ways_out_lead_through_a_nat_gateway(route: Resource) -> Iterator[Fault]:
+    """The way out of subnets with instances is a NAT gateway with an address, in a subnet on the internet."""
+    table = route.target("RouteTableId")
+    private = [subnet for subnet in instance_subnets(route.estate) if table in route_tables(subnet)]
+    if not private or route not in ways_out(private[0]):
+        return
+    gateway = route.target("NatGatewayId")
+    if gateway is None or gateway.type != _NAT_GATEWAY:
+        yield route.fault("NatGatewayId", found=route.get("NatGatewayId"), expected="a NAT gateway of these templates")
+        return
+    subnet = gateway.target("SubnetId")
+    if subnet is None or not internet_routes(subnet):
+        found = gateway.get("SubnetId")
+        yield gateway.fault("SubnetId", found=found, expected="a subnet with a route to an internet gateway")
+    if gateway.target("AllocationId") is None or gateway.get("ConnectivityType") == "private":
+        yield gateway.fault("AllocationId", found=gateway.get("AllocationId"), expected="an elastic address")
+
+
+@rule_of(
+    "AWS::EC2::Route",
+    requirement="N6",
+    why="CloudFormation makes the route before the gateway is on the VPC, and the stack rolls back",
+    source=_GATEWAY,
+)
+def gateways_are_attached_before_routes_lead_there(route: Resource) -> Iterator[Fault]:
+    """A route to an internet gateway is made after the gateway is attached to the VPC of its route table."""
+    gateway = internet_gateway_of(route)
+    if gateway is None:
+        return
+    attachments = route.estate.of_type("AWS::EC2::VPCGatewayAttachment")
+    fitting = [each for each in attachments if each.target("InternetGatewayId") == gateway and _is_of(route, each)]
+    if not fitting:
+        yield route.fault("GatewayId", found=route.get("GatewayId"), expected="a gateway attached to this VPC")
+    elif not any(comes_after(route, each) for each in fitting):
+        yield route.fault("", found=Said("no DependsOn"), expected=f"DependsOn {fitting[0].logical_id}")
+
+
+# -- who sees what passed ---------------------------------------------------------------------------
+
+
+@rule_of(
+    _VPC,
+    requirement="EC2.6",
+    why="nobody can tell afterwards who tried to reach an instance",
+    source="Security Hub, EC2.6: VPC flow logging should be enabled in all VPCs",
+)
+def what_flows_in_the_vpc_is_logged(vpc: Resource) -> Iterator[Fault]:
+    """Every VPC has a flow log of all traffic, or of what was refused."""
+    logs = vpc.estate.of_type("AWS::EC2::FlowLog")
+    own = [log for log in logs if log.target("ResourceId") == vpc and log.get("ResourceType") == "VPC"]
+    if not own:
+        yield vpc.fault("", found=Said("no flow log"), expected="a flow log of the VPC")
+    for log in own:
+        if log.get("TrafficType") not in {"ALL", "REJECT"}:
+            yield log.fault("TrafficType", found=log.get("TrafficType"), expected="ALL or REJECT")
+
+
+def _is_of(route: Resource, attachment: Resource) -> bool:
+    table = route.target("RouteTableId")
+    return table is not None and table.target("VpcId") == attachment.target("VpcId")
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    subnets_give_no_public_address,
+    instances_get_no_public_address,
+    no_address_is_given_to_an_instance,
+    instances_stand_in_private_subnets,
+    ways_out_lead_through_a_nat_gateway,
+    gateways_are_attached_before_routes_lead_there,
+    what_flows_in_the_vpc_is_logged,
+)
+_STATELESS: Final = "instances hold nothing that cannot be started again: what lasts is in S3, DynamoDB and the logs"
+ENTRIES: Final[tuple[Entry, ...]] = (
+    kept_elsewhere(
+        "EC2.7",
+        "New EBS volumes of the account are encrypted by default.",
+        why="it is a setting of the account, which no template has",
+        instead="`deploy.py doctor`; every volume of ours is encrypted by its own launch template (A15)",
+    ),
+    exception(
+        "EC2.10",
+        "A VPC has an endpoint of the EC2 API.",
+        why="nothing of ours calls that API, and the endpoint costs by the hour and zone",
+        instead="`ec2_endpoint = true` in `[network]` adds it; nothing in the private subnets has a public address",
+    ),
+    not_applicable("EC2.28", "EBS volumes are in a backup plan.", why=_STATELESS),
+    not_applicable("EBS_IN_BACKUP_PLAN", "EBS volumes are in a backup plan (AWS Config).", why=_STATELESS),
+)
