@@ -47,6 +47,7 @@ from stacks.spelling import (
     is_bucket_name,
     is_host_name,
     is_issuer,
+    is_region,
     is_repository,
     is_role_path,
     is_security_group,
@@ -152,7 +153,7 @@ def _environment(file: Table) -> Environment:
         name=file.text("name", "a lower-case word such as staging", is_word),
         project=file.text("project", "a lower-case word such as mtls-ingress", is_word),
         account=file.text("account", "an account id of 12 digits in quotes", matches(r"\d{12}")),
-        region=file.text("region", "a region such as us-east-1", matches(r"[a-z]{2}(-[a-z]+)+-\d")),
+        region=file.text("region", "a region such as us-east-1", is_region),
         tags=_tags(file.table("tags")),
         network=_network(file.table("network")),
         ingress=_ingress(file.table("ingress")),
@@ -302,8 +303,8 @@ def _registry(table: Table | None) -> Registry:
 def _deployer(table: Table | None) -> Deployer:
     if table is None:
         return Deployer()
-    policy = matches(r"arn:aws[a-z-]*:iam::\d{12}:policy/([!-~]{1,510}/)?[\w+=,.@-]{1,128}")
-    role = text_matching(r"arn:aws[a-z-]*:iam::\d{12}:role/([!-~]{1,510}/)?[\w+=,.@-]{1,64}")
+    policy = matches(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/([\w+=,.@-]+/)*[\w+=,.@-]{1,128}")
+    role = text_matching(r"arn:aws[a-z-]*:iam::\d{12}:role/([\w+=,.@-]+/)*[\w+=,.@-]{1,64}")
     deployer = Deployer(
         permissions_boundary=table.optional_text(
             "permissions_boundary", "a policy's ARN such as arn:aws:iam::111122223333:policy/boundary", policy

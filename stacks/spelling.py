@@ -23,6 +23,8 @@ def text_matching(pattern: str) -> Callable[[str], str | None]:
 
 is_issuer = matches(ISSUER.pattern)
 is_word = matches(r"[a-z](-?[a-z0-9])*")
+is_region = matches(r"(?!us-iso|eu-iso)[a-z]{2}(-[a-z]+)+-\d")
+"""Of the partitions aws, aws-cn and aws-us-gov; the others spell host names and principals in ways of their own."""
 is_zone_id = matches(r"Z[A-Z0-9]{1,31}")
 is_security_group = matches(r"sg-[0-9a-f]{8,17}")
 is_role_path = matches(r"/([\w+=,.@-]{1,64}/){1,7}")

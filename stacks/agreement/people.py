@@ -47,7 +47,7 @@ def deployer_promises(environment: Environment) -> Iterator[Promise]:
 
 def _boundary_promises(environment: Environment) -> Iterator[Promise]:
     arn = environment.deployer.permissions_boundary
-    if arn is None:
+    if not arn:
         return
     _, partition, _, _, account, policy = arn.split(":", 5)
     keys = ("deployer.permissions_boundary", "account", "region")
