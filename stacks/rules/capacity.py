@@ -98,10 +98,10 @@ def groups_can_be_deleted(group: Resource) -> Iterator[Fault]:
 def the_provider_scales_and_drains(provider: Resource) -> Iterator[Fault]:
     """ManagedDraining and ManagedScaling are ENABLED, target, steps and warm-up are said and possible."""
     demanded = (("ManagedDraining", "ENABLED"), ("ManagedScaling.Status", "ENABLED"))
-    for name, value in demanded:
+    for name, expected in demanded:
         path = f"{_PROVIDER}.{name}"
-        if provider.get(path) != value:
-            yield provider.fault(path, found=provider.get(path), expected=f'"{value}"')
+        if provider.get(path) != expected:
+            yield provider.fault(path, found=provider.get(path), expected=f'"{expected}"')
     smallest = number(provider.get(f"{_PROVIDER}.ManagedScaling.MinimumScalingStepSize")) or 1
     bounds = {
         "TargetCapacity": (1.0, 100.0),
@@ -260,9 +260,9 @@ def instances_grow_no_older_than_a_month(provider: Resource) -> Iterator[Fault]:
     source="amazon-eks-ami issue 66; Auto Scaling guide, instance refresh",
 )
 def instances_are_replaced_by_a_refresh(group: Resource) -> Iterator[Fault]:
-    """No UpdatePolicy replaces instances: `deploy.py` runs an instance refresh, which lets them drain."""
-    policy = group.raw.get("UpdatePolicy")
-    for name in _ROLLED_BY_CLOUDFORMATION if isinstance(policy, dict) else ():
+    """No UpdatePolicy replaces instances: an instance refresh does, which lets them drain (patch-the-instances.md)."""
+    policy = group.raw.get("UpdatePolicy") or {}
+    for name in _ROLLED_BY_CLOUDFORMATION:
         if name in policy:
             yield Fault(group.stack, group.logical_id, f"UpdatePolicy.{name}", str(policy[name]), "none")
 
@@ -289,7 +289,7 @@ def nothing_waits_for_a_signal(estate: Estate) -> Iterator[Fault]:
     source="ECS guide, using service-linked roles",
 )
 def service_linked_roles_are_nobodys(estate: Estate) -> Iterator[Fault]:
-    """No template makes a service-linked role; `deploy.py bootstrap` sees that the account has them."""
+    """No template makes a service-linked role: `deploy.py bootstrap` does, where the account lacks one."""
     for role in estate.of_type("AWS::IAM::ServiceLinkedRole"):
         yield role.fault("", found=role.get("AWSServiceName"), expected="none in a template")
 

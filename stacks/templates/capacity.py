@@ -85,7 +85,7 @@ def build(environment: Environment) -> Template:
     image = template.add_parameter(_image(environment))
     launch_template = template.add_resource(_launch_template(template, environment, cluster, image))
     group = template.add_resource(_auto_scaling_group(template, environment, launch_template))
-    provider = template.add_resource(_capacity_provider(group))
+    provider = template.add_resource(_capacity_provider(environment, group))
     template.add_resource(_association(cluster, provider))
     offer(template, Output.CLUSTER_NAME, Ref(cluster))
     offer(template, Output.AUTO_SCALING_GROUP_NAME, Ref(group))
@@ -155,8 +155,12 @@ def _auto_scaling_group(
 
     No desired size: the capacity provider decides it, and an update would set
     it back. No update policy: a new launch template is rolled out by an
-    instance refresh, which starts an instance before it drains one.
+    instance refresh, which starts an instance before it drains one. Protected
+    instances never get too old, so that both at once would be a promise of
+    nothing (ECS guide, managed termination protection).
     """
+    is_protected = environment.capacity.termination_protection
+    ending = {} if is_protected else {"MaxInstanceLifetime": _LIFETIME_SECONDS}
     return AutoScalingGroup(
         "AutoScalingGroup",
         MinSize=str(environment.capacity.min_instances),
@@ -169,10 +173,10 @@ def _auto_scaling_group(
         HealthCheckGracePeriod=_BOOT_SECONDS,
         # A task's port must be free on a new instance before the old one is drained.
         InstanceMaintenancePolicy=InstanceMaintenancePolicy(MinHealthyPercentage=100, MaxHealthyPercentage=200),
-        MaxInstanceLifetime=_LIFETIME_SECONDS,
         MetricsCollection=[MetricsCollection(Granularity="1Minute")],
-        NewInstancesProtectedFromScaleIn=False,
+        NewInstancesProtectedFromScaleIn=is_protected,
         Tags=_instance_tags(environment),
+        **ending,
     )
 
 
@@ -185,14 +189,15 @@ def _instance_tags(environment: Environment) -> list[dict[str, object]]:
     ]
 
 
-def _capacity_provider(group: AutoScalingGroup) -> CapacityProvider:
+def _capacity_provider(environment: Environment, group: AutoScalingGroup) -> CapacityProvider:
     return CapacityProvider(
         "CapacityProvider",
         AutoScalingGroupProvider=AutoScalingGroupProvider(
             AutoScalingGroupArn=Ref(group),
             ManagedDraining="ENABLED",
-            # Off: protected instances are neither replaced by age nor removed with the provider (ECS guide).
-            ManagedTerminationProtection="DISABLED",
+            # Off unless asked for: draining keeps tasks safe, and a protected instance is neither replaced by age
+            # nor removed with the provider (ECS guide, managed termination protection).
+            ManagedTerminationProtection="ENABLED" if environment.capacity.termination_protection else "DISABLED",
             ManagedScaling=ManagedScaling(
                 Status="ENABLED",
                 TargetCapacity=100,

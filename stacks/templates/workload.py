@@ -49,7 +49,7 @@ from service.contract import (
 from service.identity.policy import DEFAULT_POLICY, render_policy
 from service.settings import KEY_SET_BOUND, OPERATOR_LIMITS
 from stacks import naming
-from stacks.environment import HEALTHY_THRESHOLD, Architecture, Environment
+from stacks.environment import HEALTHY_THRESHOLD, Architecture, Environment, LogDelivery
 from stacks.naming import OperatorParameter, Output
 from stacks.templates.joints import begin, offer, take
 
@@ -181,15 +181,23 @@ def _answering_variables(environment: Environment) -> dict[str, object]:
 
 
 def _log(template: Template, environment: Environment) -> LogConfiguration:
+    """
+    Say where lines go, and what becomes of them when the log is slow.
+
+    Either the driver drops what does not fit its buffer, and counts nothing;
+    or it reads no further, and the service, which holds 4 MiB for each worker
+    and answers on, counts what it loses itself. What AWS does when nobody says
+    has changed before (ECS guide, awslogs log driver).
+    """
+    is_waiting = environment.logs.delivery is LogDelivery.BLOCKING
     return LogConfiguration(
         LogDriver="awslogs",
         Options={
             "awslogs-group": take(template, environment, Output.SERVICE_LOG_GROUP_NAME),
             "awslogs-region": environment.region,
             "awslogs-stream-prefix": CONTAINER_NAME,
-            # A slow log must not stop the answers; what does not fit the buffer is lost.
-            "mode": "non-blocking",
-            "max-buffer-size": "25m",
+            "mode": environment.logs.delivery.value,
+            **({} if is_waiting else {"max-buffer-size": "25m"}),
         },
     )
 

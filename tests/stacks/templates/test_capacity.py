@@ -59,6 +59,17 @@ def test_instances_are_replaced_every_fortnight(name: str) -> None:
     assert group["NewInstancesProtectedFromScaleIn"] is False
 
 
+def test_an_environment_may_protect_what_runs_tasks(name: str) -> None:
+    """Then no instance goes for its age, for none that is protected does (A2)."""
+    found = assemble(changed(("[capacity]\n", "[capacity]\ntermination_protection = true\n"), name=name))
+    group = properties(found, "capacity", "AutoScalingGroup")
+    inside = properties(found, "capacity", "CapacityProvider")["AutoScalingGroupProvider"]
+
+    assert inside["ManagedTerminationProtection"] == "ENABLED"
+    assert group["NewInstancesProtectedFromScaleIn"] is True
+    assert "MaxInstanceLifetime" not in group
+
+
 def test_an_update_neither_rolls_instances_nor_sets_their_number_back(name: str) -> None:
     group = resource(catalog(name), "capacity", "AutoScalingGroup")
 

@@ -52,7 +52,10 @@ def test_a_tag_names_one_image_for_ever_and_every_image_is_scanned() -> None:
 
     assert repository["ImageTagMutability"] == "IMMUTABLE"
     assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}
-    assert repository["EncryptionConfiguration"] == {"EncryptionType": "KMS"}
+    assert repository["EncryptionConfiguration"] == {
+        "EncryptionType": "KMS",
+        "KmsKey": {"Fn::GetAtt": ["RepositoryKey", "Arn"]},
+    }
 
 
 def test_old_images_go_by_number() -> None:

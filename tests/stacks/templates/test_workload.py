@@ -177,11 +177,18 @@ def test_the_number_of_tasks_follows_the_load_within_its_bounds(name: str) -> No
     assert (target["MinCapacity"], target["MaxCapacity"]) == (facts.tasks, facts.max_tasks)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["local", "staging"])
 def test_what_becomes_of_a_log_line_is_decided(name: str) -> None:
     options = container(catalog(name))["LogConfiguration"]["Options"]
 
     assert (options["mode"], options["max-buffer-size"]) == ("non-blocking", "25m")
+
+
+def test_an_environment_may_have_the_service_wait_for_its_log() -> None:
+    """Then the service itself holds lines, and counts what it loses (S13)."""
+    options = container(catalog("production"))["LogConfiguration"]["Options"]
+
+    assert (options["mode"], options.get("max-buffer-size")) == ("blocking", None)
 
 
 def test_routes_and_tokens_reach_the_service_as_they_stand_in_the_file() -> None:
