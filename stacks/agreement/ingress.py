@@ -68,6 +68,12 @@ def _endings(environment: Environment) -> Iterator[Promise]:
         f"{stop}",
     )
     yield Promise(
+        ("ingress.draining_seconds", "service.drain_seconds"),
+        ingress.draining_seconds >= service.drain_seconds or stop > MAX_STOP_SECONDS,
+        f"at least drain_seconds, {service.drain_seconds}, or the load balancer cuts what the task still answers",
+        f"{ingress.draining_seconds}",
+    )
+    yield Promise(
         ("ingress.draining_seconds", "service.lame_duck_seconds", "service.drain_seconds"),
         ingress.draining_seconds <= stop,
         f"at most {stop} seconds: lame_duck_seconds and drain_seconds, after which the task is gone",

@@ -52,7 +52,7 @@ def _tables(draw: st.DrawFn, region: str) -> dict[str, Facts | None]:
         "ingress": {
             "host_name": "api.example.com",
             "idle_timeout_seconds": draw(st.integers(20, 4000)),
-            "draining_seconds": draw(st.integers(1, lame_duck + drain)),
+            "draining_seconds": draw(st.integers(drain, lame_duck + drain)),
             "health_check_interval_seconds": interval,
             "access_log_interval_minutes": draw(st.sampled_from([5, 60])),
         }

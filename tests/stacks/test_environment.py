@@ -228,6 +228,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         ("idle_timeout_seconds = 60", "idle_timeout_seconds = true", "ingress.idle_timeout_seconds"),
         ("idle_timeout_seconds = 60", "idle_timeout_seconds = 60.0", "ingress.idle_timeout_seconds"),
         ("draining_seconds = 60", "draining_seconds = 86", "ingress.draining_seconds"),
+        ("draining_seconds = 60", "draining_seconds = 59", "ingress.draining_seconds"),
         (
             "health_check_interval_seconds = 10",
             "health_check_interval_seconds = 4",

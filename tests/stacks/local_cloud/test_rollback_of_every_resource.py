@@ -35,7 +35,7 @@ CHANGES = (
     ('environment = "staging"', 'environment = "stage"\nteam = "edge"'),
     ('"198.51.100.0/24"', '"203.0.113.0/24", "192.0.2.0/24"'),
     ("idle_timeout_seconds = 60", "idle_timeout_seconds = 90"),
-    ("draining_seconds = 60", "draining_seconds = 30"),
+    ("draining_seconds = 60", "draining_seconds = 70"),
     ("health_check_interval_seconds = 10", "health_check_interval_seconds = 12"),
     ("access_log_interval_minutes = 60", "access_log_interval_minutes = 5"),
     ('"t3.small"', '"t3.medium"'),
