@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -204,15 +205,18 @@ class Walk:
         self._second = second
         self._authority = DevelopmentAuthority.create(datetime.now(UTC))
         self._started = time.monotonic()
+        self._refusals: set[str] = set()
 
     def bring_up(self, *, announced: bool) -> None:
         """Start the embedded AWS and what acts in it."""
         self._cloud = self._stack.enter_context(
-            LocalCloud(region=self._environment.region, account=self._environment.account)
+            LocalCloud(
+                region=self._environment.region, account=self._environment.account, on_refusal=self._call_refused
+            )
         )
         self._data_plane = DataPlane(
             self._cloud.client,
-            self._cloud.endpoint_url,
+            self._cloud.open_door,
             ROOT,
             PlaneOptions(on_output=self._task_said, report=self._terminal.warning, second=self._second),
         )
@@ -323,6 +327,13 @@ class Walk:
         if found is None:
             raise NotListeningError(load_balancer)
         return found
+
+    def _call_refused(self, reason: str) -> None:
+        """Show once why the deployed policies refuse a call; who was refused may try again and again."""
+        words = re.sub(r"(:assumed-role/[^/]+/)\S+", r"\1...", reason)  # each task's session is another one
+        if words not in self._refusals:
+            self._refusals.add(words)
+            self._terminal.warning(f"refused: {words}")
 
     def _task_said(self, line: OutputLine) -> None:
         if is_of_metrics(line.text):

@@ -26,6 +26,8 @@ from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
+from stacks.local_cloud.authorizer.callers import CLOUD_KEY
+from stacks.local_cloud.authorizer.gate import Authorizer, Hear
 from stacks.local_cloud.engine.engine import Engine
 from stacks.local_cloud.engine.expressions import partition_of
 from stacks.local_cloud.engine.resource_life import ResourceLives, ScriptedFailure
@@ -47,7 +49,7 @@ STABILIZATION_SECONDS = 120.0
 _ADDRESS = "127.0.0.1"
 _JOIN_SECONDS = 5.0
 _POLL_SECONDS = 0.05  # how often the accepting thread looks whether it shall end
-_CREDENTIALS: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}  # moto accepts any
+_CREDENTIALS: dict[str, Any] = {"aws_access_key_id": CLOUD_KEY, "aws_secret_access_key": CLOUD_KEY}
 _CLIENT_CONFIG = Config(
     # One attempt: a fault of the embedded cloud shows at once and is not waited away.
     retries={"total_max_attempts": 1},
@@ -57,8 +59,13 @@ _CLIENT_CONFIG = Config(
     s3={"addressing_style": "path"},
     proxies={},  # whatever the shell says: loopback is never behind a proxy
 )
+_UNGUARDED = "/moto-api/"  # moto's own pages, which are of no service of AWS
 _in_use = threading.Lock()
 """moto keeps its backends in module globals, so one process has room for one embedded cloud at a time."""
+
+
+def _hear_nothing(_refusal: str) -> None:
+    return None
 
 
 class LocalCloud:
@@ -76,6 +83,7 @@ class LocalCloud:
         schemas: Provider schemas for types AWS does not have, as a test may want.
         scripted_failures: What shall fail once; `fail_next` adds to them.
         stabilization_seconds: How long a resource may take to become stable.
+        on_refusal: Told of each call of S3, KMS or DynamoDB that the deployed policies refuse.
     """
 
     def __init__(  # noqa: PLR0913 - each has a good default and a test sets the one it is about
@@ -88,6 +96,7 @@ class LocalCloud:
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
         scripted_failures: Iterable[ScriptedFailure] = (),
         stabilization_seconds: float = STABILIZATION_SECONDS,
+        on_refusal: Hear = _hear_nothing,
     ) -> None:
         if account != MOTO_ACCOUNT:
             raise ValueError(f"the embedded cloud serves account {MOTO_ACCOUNT} alone, not {account}")
@@ -96,6 +105,10 @@ class LocalCloud:
         self.stand_ins: list[StandIn] = list(stand_ins)
         """Changed freely, also while the cloud runs: what runs in it is known only later."""
         self._repairs: list[StandIn] = []
+        self._doors: dict[str, str] = {}
+        self._open_doors: dict[str, _Listening] = {}
+        authorizer = Authorizer(region, account, partition_of(region), doors=self._doors, hear=on_refusal)
+        self._gates: list[StandIn] = list(authorizer.gates())
         self._rows = rows
         self._schemas = schemas
         self._scripted_failures = list(scripted_failures)
@@ -103,8 +116,7 @@ class LocalCloud:
         self._engine: Engine | None = None
         self._wire: Wire | None = None
         self._moto = _Dispatcher(create_backend_app)
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._listening: _Listening | None = None
         self._session = boto3.Session(**_CREDENTIALS, region_name=region)
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
@@ -130,18 +142,14 @@ class LocalCloud:
             self._repairs = [*completions(self.region, self.account), *repairs(self.region, self.account)]
             self._engine = self._new_engine()
             self._wire = Wire(self._engine)
-            self._server = _Server(_ADDRESS, 0, self._answer, handler=_QuietHandler)
+            self._listening = _Listening(_ADDRESS, self._answer)
         except BaseException:
             _in_use.release()
             raise
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="local-cloud", daemon=True
-        )
-        self._thread.start()
 
     def stop(self) -> None:
         """End serving, close every connection and empty moto; a cloud that does not run is left alone."""
-        if self._server is None or self._thread is None:
+        if self._listening is None:
             return
         if self._engine is not None:
             self._engine.close()
@@ -149,11 +157,11 @@ class LocalCloud:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
-        self._server.shutdown()
-        self._thread.join(_JOIN_SECONDS)
-        self._server.server_close()
-        self._server.close_connections()
-        self._server = self._thread = self._engine = self._wire = None
+        for listening in (*self._open_doors.values(), self._listening):
+            listening.close()
+        self._open_doors.clear()
+        self._doors.clear()
+        self._listening = self._engine = self._wire = None
         self._empty_moto()
         default_user_config["iam"] = self._iam_config_before
         _in_use.release()
@@ -161,9 +169,25 @@ class LocalCloud:
     @property
     def endpoint_url(self) -> str:
         """Where boto3 finds this cloud; RuntimeError while it does not run."""
-        if self._server is None:
+        if self._listening is None:
             raise RuntimeError("the embedded cloud does not run")
-        return f"http://{_ADDRESS}:{self._server.port}"
+        return self._listening.url
+
+    def open_door(self, instance_id: str, address: str) -> str:
+        """
+        Give an instance a way of its own into the cloud: what comes by it comes from the instance's subnet.
+
+        Args:
+            instance_id: Of EC2.
+            address: Of loopback, the instance's alone for as long as it lives.
+
+        Returns:
+            Where boto3 on the instance finds the cloud.
+        """
+        self._doors[address] = instance_id
+        if address not in self._open_doors:
+            self._open_doors[address] = _Listening(address, self._answer)
+        return self._open_doors[address].url
 
     def client(self, service: str) -> Any:
         """Give a boto3 client of this cloud, one per service, safe to share between threads, closed by `stop`."""
@@ -193,10 +217,11 @@ class LocalCloud:
         return Engine(Workshop(self.region, self.account, self.client, schemas, lives))
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        service = _signed_service(environ)
+        service = _service(environ)
         if service == "cloudformation" and self._wire is not None:
             return self._wire.handle(Request(environ))(environ, start_response)
-        chosen = [stand_in for stand_in in (*self.stand_ins, *self._repairs) if stand_in.service == service]
+        standing = (*self._gates, *self.stand_ins, *self._repairs)
+        chosen = [stand_in for stand_in in standing if stand_in.service == service]
         if not chosen:
             untouched: Iterable[bytes] = self._moto(environ, start_response)
             return untouched
@@ -236,16 +261,25 @@ class LocalCloud:
         default_user_config["iam"] = {"load_aws_managed_policies": True}
 
 
-def _signed_service(environ: dict[str, Any]) -> str | None:
+def _service(environ: dict[str, Any]) -> str | None:
     """
     Read the service from the request's credential scope.
 
-    In the header, `Credential=KEY/DATE/REGION/SERVICE/aws4_request`
-    (Signature Version 4, "Elements of an AWS API request signature").
+    In the header, `Credential=KEY/DATE/REGION/SERVICE/aws4_request`, or in the
+    query of a presigned address (Signature Version 4, "Elements of an AWS API
+    request signature"). Who does not sign so can only mean an object, or a
+    call of STS that is made without credentials.
     """
-    _, found, scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")
+    header: str = environ.get("HTTP_AUTHORIZATION", "")
+    _, found, scope = header.partition("Credential=")
+    if not found:
+        scope = Request(environ).args.get("X-Amz-Credential", "")
     parts = scope.split(",")[0].split("/")
-    return parts[3] if found and len(parts) > 4 else None  # noqa: PLR2004 - five parts make a scope
+    if len(parts) > 4:  # noqa: PLR2004 - five parts make a scope
+        return parts[3]
+    path: str = environ.get("PATH_INFO", "")
+    is_call = path in {"", "/"} and environ["REQUEST_METHOD"] == "POST"
+    return None if is_call or path.startswith(_UNGUARDED) else "s3"
 
 
 class _Dispatcher(DomainDispatcherApplication):  # type: ignore[misc]  # moto ships no types
@@ -267,6 +301,25 @@ class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto ships no 
 
     def log(self, *_args: object) -> None:
         """Say nothing."""
+
+
+class _Listening:
+    """One address that answers, on a free port, until it is closed."""
+
+    def __init__(self, address: str, answer: Callable[..., Iterable[bytes]]) -> None:
+        self._server = _Server(address, 0, answer, handler=_QuietHandler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="local-cloud", daemon=True
+        )
+        self._thread.start()
+        self.url = f"http://{address}:{self._server.port}"
+
+    def close(self) -> None:
+        """End serving and close every connection."""
+        self._server.shutdown()
+        self._thread.join(_JOIN_SECONDS)
+        self._server.server_close()
+        self._server.close_connections()
 
 
 class _Server(ThreadedWSGIServer):

@@ -77,7 +77,7 @@ class DataPlane:
 
     Args:
         client: Gives boto3 clients of the embedded cloud, `LocalCloud.client`.
-        endpoint_url: Where the tasks find the embedded cloud.
+        open_door: Says where the tasks of an instance find the embedded cloud, `LocalCloud.open_door`.
         root: The working tree, whose `service` is the image.
         options: What else.
     """
@@ -85,7 +85,7 @@ class DataPlane:
     def __init__(
         self,
         client: Callable[[str], Any],
-        endpoint_url: str,
+        open_door: Callable[[str, str], str],
         root: Path,
         options: PlaneOptions | None = None,
     ) -> None:
@@ -100,7 +100,7 @@ class DataPlane:
         self._logs = LogShipper(client("logs"))
         self._watchdog = Watchdog()
         self._agents = ContainerAgents(client, self._addresses, options.report)
-        premises = Premises(root, options.command, endpoint_url, options.image_digest, options.on_output)
+        premises = Premises(root, options.command, open_door, options.image_digest, options.on_output)
         services = TaskServices(self._credentials, self._logs, self._watchdog, self._balancer)
         self._life = TaskLife(client, self._ledger, premises, services)
         self._scheduler = Scheduler(client, self._ledger, self._life, options.pace)

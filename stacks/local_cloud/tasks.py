@@ -85,7 +85,8 @@ class Premises:
     root: Path
     """The working tree: the tasks' directory and their image."""
     command: Sequence[str]
-    endpoint_url: str
+    open_door: Callable[[str, str], str]
+    """Says where an instance finds the embedded cloud, by its id and its address."""
     image_digest: Callable[[Path], str]
     on_output: OnOutput
 
@@ -183,7 +184,7 @@ class TaskLife:
         access = self._grant_role(task, container)
         place = Place(
             address=task.order.instance.address,
-            endpoint_url=self._premises.endpoint_url,
+            endpoint_url=self._door_of(task.order.instance),
             region=task.view.arn.split(":")[3],
             credentials_uri=access.uri,
             credentials_token=access.token,
@@ -200,6 +201,12 @@ class TaskLife:
             raise TaskCannotStartError(f"CannotStartContainerError: {error}") from error
         self._note(task, status=TaskStatus.RUNNING, started_at=time.time())
         self._register_everywhere(task)
+
+    def _door_of(self, instance: ContainerInstance) -> str:
+        try:
+            return self._premises.open_door(instance.instance_id, instance.address)
+        except OSError as error:
+            raise TaskCannotStartError(f"the instance's way to the embedded AWS cannot be opened: {error}") from error
 
     def _pull(self, container: Container) -> None:
         try:

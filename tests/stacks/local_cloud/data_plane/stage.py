@@ -121,7 +121,7 @@ class Stage:
                   "moving_seconds": 0.1, **options}  # fmt: skip
         self.plane = DataPlane(
             self.cloud.client,
-            self.cloud.endpoint_url,
+            self.cloud.open_door,
             self.root,
             PlaneOptions(on_output=self.lines.append, report=self.reports.append, **chosen),
         )

@@ -8,6 +8,10 @@ from pathlib import Path
 from stacks.local_cloud.data_plane import DataPlane, PlaneOptions
 
 
+def no_door(_instance_id: str, _address: str) -> str:
+    return "http://127.0.0.1:9"
+
+
 def refuse(service: str) -> object:
     """Stand for a cloud that gives clients and answers nothing."""
     return _Mute(service)
@@ -22,12 +26,12 @@ class _Mute:
 
 
 def test_stopping_what_was_never_started_is_no_error(tmp_path: Path) -> None:
-    DataPlane(refuse, "http://127.0.0.1:9", tmp_path).stop()
+    DataPlane(refuse, no_door, tmp_path).stop()
 
 
 def test_stopping_without_a_cloud_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    plane = DataPlane(refuse, "http://127.0.0.1:9", tmp_path)
+    plane = DataPlane(refuse, no_door, tmp_path)
     plane.start()
 
     plane.stop()
@@ -43,7 +47,7 @@ def test_a_fault_that_stays_is_said_once(tmp_path: Path) -> None:
         said.append(line)
         is_told.set()
 
-    with DataPlane(refuse, "http://127.0.0.1:9", tmp_path, PlaneOptions(report=hear, moving_seconds=0.01)):
+    with DataPlane(refuse, no_door, tmp_path, PlaneOptions(report=hear, moving_seconds=0.01)):
         assert is_told.wait(10)
 
     assert said == ["ecs list_clusters: connection refused"]
