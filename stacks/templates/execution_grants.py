@@ -273,8 +273,7 @@ def _capacity(environment: Environment) -> tuple[Statement, ...]:
             "KeepTaskDefinition",
             _of(
                 ecs,
-                "CreateCapacityProvider DeregisterTaskDefinition DescribeTaskDefinition ListClusters ListServices "
-                "RegisterTaskDefinition",
+                "CreateCapacityProvider DeregisterTaskDefinition DescribeTaskDefinition RegisterTaskDefinition",
             ),
             "*",
         ),
@@ -487,9 +486,8 @@ def _observability(environment: Environment) -> tuple[Statement, ...]:
             "KeepLogs",
             _of(
                 logs,
-                "AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteMetricFilter DeleteRetentionPolicy "
-                "DescribeMetricFilters DisassociateKmsKey ListTagsForResource PutMetricFilter PutRetentionPolicy "
-                "TagResource UntagResource",
+                "AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey "
+                "ListTagsForResource PutRetentionPolicy TagResource UntagResource",
             ),
             [arn(environment, "logs", group) for group in (groups, f"{groups}:*")],
         ),
