@@ -102,11 +102,6 @@ class Passage:
         except ValueError:
             return None
 
-    @property
-    def is_open_to_the_world(self) -> bool:
-        """Whether anybody at all is on the other side."""
-        return self.cidr is not None and self.cidr.prefixlen == 0
-
     def fault(self, *, found: object, expected: str, at: str = "") -> Fault:
         """Object to it, or to one property of it."""
         path = ".".join(part for part in (self.path, at) if part)

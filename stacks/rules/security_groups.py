@@ -10,6 +10,7 @@ from typing import Final
 
 from service.contract import PUBLIC_PORT, Variable
 from service.settings import UPSTREAM
+from stacks.agreement.addresses import WIDEST_PREFIX
 from stacks.rules.balanced_ports import backends, ports_of
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.passages import (
@@ -31,8 +32,6 @@ _EVERYBODY: Final = "Everybody"
 _TLS_PORT: Final = 443
 _HTTP_PORT: Final = 80
 _LOOPBACK: Final = IPv4Network("127.0.0.0/8")
-_THE_WORLD_FROM_BITS: Final = 8
-"""A range of more addresses than a /8 is nobody's own."""
 _PORTS_OF_OPERATORS: Final = (22, 3389)
 _DESCRIPTION: Final = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 _GROUPS: Final = "EC2 guide, security group rules"
@@ -65,7 +64,7 @@ def _faults_of_partner(passage: Passage) -> Iterator[Fault]:
     if not isinstance(passage.cidr, IPv4Network):
         yield passage.fault(found=Said(_names(passage)), expected="one IPv4 network, as CidrIp")
     description = str(passage.said.get("Description", ""))
-    if passage.is_open_to_the_world and not description.startswith(_EVERYBODY):
+    if _is_wide(passage) and not description.startswith(_EVERYBODY):
         yield passage.fault(
             at="CidrIp", found=passage.said.get("CidrIp"), expected=f'a network, or a description with "{_EVERYBODY}"'
         )
@@ -225,7 +224,7 @@ def _is_wide(passage: Passage) -> bool:
     cidr = passage.cidr
     if cidr is None:
         return "CidrIp" in passage.peers or "CidrIpv6" in passage.peers
-    return cidr.prefixlen < _THE_WORLD_FROM_BITS
+    return cidr.prefixlen < WIDEST_PREFIX
 
 
 def _leads_nowhere(passage: Passage) -> bool:

@@ -7,7 +7,6 @@ these templates.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
@@ -24,13 +23,14 @@ from stacks.rules.rule import Rule, rule, rule_of
 from stacks.rules.values import flag
 
 _ENDPOINT: Final = "AWS::EC2::VPCEndpoint"
-_SERVICE_NAME: Final = re.compile(r"(?:cn\.)?com\.amazonaws\.(?P<region>[a-z0-9-]+)\.(?P<service>[a-z0-9.-]+)")
 _GATEWAYS: Final = ("s3", "dynamodb")
 _INTERFACES: Final = (
     *("ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "kms"),
     *("ssm", "ssmmessages", "ec2messages"),
 )
 """What an instance with tasks calls, beside S3 and DynamoDB (ECS, ECR and Systems Manager guides, VPC endpoints)."""
+_CHINESE: Final = ("cloudformation", "ec2", "ecr.api", "ecr.dkr")
+"""Whose endpoints' names begin with `cn.` in China."""
 _SIGNALS: Final = ("cfn-signal", "cfn-init")
 _HTTPS: Final = 443
 _ECR: Final = "999999999999"
@@ -141,9 +141,11 @@ def _endpoints(subnet: Resource, service: str) -> list[Resource]:
 
 
 def _service(endpoint: Resource) -> str:
-    """Say whose endpoint it is, `ecr.api`; empty for one of another region."""
-    found = _SERVICE_NAME.fullmatch(str(endpoint.get("ServiceName")))
-    return found["service"] if found and found["region"] == endpoint.estate.place.region else ""
+    """Say whose endpoint it is, `ecr.api`; empty for one of another region, or under no name that there is."""
+    name, region = str(endpoint.get("ServiceName")), endpoint.estate.place.region
+    _, _, service = name.partition(f"com.amazonaws.{region}.")
+    is_chinese = region.startswith("cn-") and service in _CHINESE
+    return service if name == f"{'cn.' if is_chinese else ''}com.amazonaws.{region}.{service}" else ""
 
 
 def _kind(endpoint: Resource) -> str:

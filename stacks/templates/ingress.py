@@ -7,6 +7,7 @@ from; the service believes it because nobody else can reach its port.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Final
 
 from troposphere import GetAtt, Ref, Tags, Template
@@ -25,6 +26,7 @@ from troposphere.route53 import RecordSetType
 from troposphere.validators.route53 import AliasTarget
 
 from service.contract import HEALTH_PATH, HEALTH_PORT, PUBLIC_PORT, TRAFFIC_PORT
+from stacks.agreement.addresses import is_wide
 from stacks.environment import HEALTHY_THRESHOLD, UNHEALTHY_THRESHOLD, Environment
 from stacks.naming import Output
 from stacks.templates.joints import begin, offer, take
@@ -32,6 +34,8 @@ from stacks.templates.log_delivery import LOAD_BALANCER_LOG_PREFIX
 
 _TRAFFIC: Final = "TLS and PROXY header"
 _HEALTH: Final = "health checks"
+_TLS_PORT: Final = 443
+_LOOPBACK: Final = IPv4Network("127.0.0.1/32")
 
 
 def build(environment: Environment) -> Template:
@@ -67,7 +71,7 @@ def _load_balancer_security_group(environment: Environment, vpc: Ref) -> Securit
                 FromPort=PUBLIC_PORT,
                 ToPort=PUBLIC_PORT,
                 CidrIp=str(partner),
-                Description="Partners",
+                Description=_whom(partner),
             )
             for partner in environment.ingress.partner_cidrs
         ],
@@ -92,20 +96,37 @@ def _instance_security_group(environment: Environment, vpc: Ref) -> SecurityGrou
         VpcId=vpc,
         SecurityGroupEgress=[
             SecurityGroupRule(
-                IpProtocol="tcp", FromPort=443, ToPort=443, CidrIp="0.0.0.0/0", Description="AWS over TLS"
+                IpProtocol="tcp", FromPort=_TLS_PORT, ToPort=_TLS_PORT, CidrIp="0.0.0.0/0", Description="AWS over TLS"
             ),
-            *_upstream_egress(environment.service.upstream_port),
+            *_upstream_egress(environment),
         ],
         Tags=Tags(Name=f"{environment.project}-{environment.name}-instance"),
     )
 
 
-def _upstream_egress(port: int | None) -> list[SecurityGroupRule]:
-    """Let tasks out to what they forward to; its name has addresses that nobody knows here."""
-    if port in {None, 443}:
+def _whom(partner: IPv4Network) -> str:
+    """Say in a rule's description who comes through it; what is open to all says so, and nobody overlooks it."""
+    return "Everybody, as the environment says" if is_wide(partner) else "Partners"
+
+
+def _upstream_egress(environment: Environment) -> list[SecurityGroupRule]:
+    """
+    Let tasks out to what they forward to, and to nobody else on its port.
+
+    On this machine the upstream is beside the tasks, and nothing more is opened
+    than the port of loopback.
+    """
+    facts = environment.service
+    port = facts.upstream_port
+    if port in {None, _TLS_PORT}:
         return []
+    networks = facts.upstream_cidrs or ((_LOOPBACK,) if facts.upstream_security_group is None else ())
+    to: list[dict[str, str]] = [{"CidrIp": str(network)} for network in networks]
+    if facts.upstream_security_group is not None:
+        to.append({"DestinationSecurityGroupId": facts.upstream_security_group})
     return [
-        SecurityGroupRule(IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0", Description="The upstream")
+        SecurityGroupRule(IpProtocol="tcp", FromPort=port, ToPort=port, Description="The upstream", **whom)
+        for whom in to
     ]
 
 

@@ -30,15 +30,14 @@ from troposphere.ec2 import (
 )
 
 from stacks import naming
-from stacks.environment import Egress, Environment, OwnNetwork
+from stacks.environment import SUBNET_BITS, Egress, Environment, OwnNetwork
 from stacks.naming import Output
 from stacks.permissions import EVERYBODY, PolicyDocument, allow, arn, policy
 from stacks.templates.joints import begin, offer
 
 _EVERYWHERE: Final = "0.0.0.0/0"
-_PREFIX_BITS: Final = 4
-"""The VPC is cut in sixteen, private subnets of zones a to h first and then public ones, so another zone moves none."""
 _FIRST_PUBLIC_PART: Final = 8
+"""Of the VPC's sixteen: private subnets of zones a to h first and then public ones, so another zone moves none."""
 _INTERFACE_ENDPOINTS: Final = {
     "EcrApiEndpoint": "ecr.api",
     "EcrRegistryEndpoint": "ecr.dkr",
@@ -52,6 +51,10 @@ _INTERFACE_ENDPOINTS: Final = {
     "Ec2MessagesEndpoint": "ec2messages",
 }
 """What an ECS instance and its tasks call, beside S3 and DynamoDB (ECS guide, interface VPC endpoints)."""
+_EC2_ENDPOINT: Final = {"Ec2Endpoint": "ec2"}
+"""For auditors who ask for it (EC2.10); nothing of ours calls the EC2 API."""
+_CHINESE: Final = ("ec2", "ecr.api", "ecr.dkr")
+"""Whose endpoints have names of their own in China, `cn.com.amazonaws.cn-north-1.ecr.api` (ECR guide for China)."""
 
 
 def build(environment: Environment) -> Template:
@@ -85,8 +88,13 @@ def _own_network(template: Template, environment: Environment, network: OwnNetwo
     s3_endpoint = _s3_endpoint(template, environment, private_route_tables)
     dynamodb_endpoint = _dynamodb_endpoint(template, environment, private_route_tables)
     private_subnets = [Ref(zone.id("PrivateSubnet")) for zone in zones]
-    if network.egress is Egress.ENDPOINTS:
-        _interface_endpoints(template, environment, network, private_subnets)
+    services = _INTERFACE_ENDPOINTS if network.egress is Egress.ENDPOINTS else {}
+    if network.ec2_endpoint:
+        services = services | _EC2_ENDPOINT
+    if services:
+        group = template.add_resource(_endpoint_security_group(environment, network))
+        for title, service in services.items():
+            template.add_resource(_interface_endpoint(environment, title, service, (group, private_subnets)))
     offer(template, Output.VPC_ID, Ref(vpc))
     offer(template, Output.PUBLIC_SUBNET_IDS, Join(",", [Ref(zone.id("PublicSubnet")) for zone in zones]))
     offer(template, Output.PRIVATE_SUBNET_IDS, Join(",", private_subnets))
@@ -114,7 +122,7 @@ class _Zone:
         return _name(self.environment, f"{noun}-{self.letter}")
 
     def part(self, first: int) -> str:
-        parts = list(self.network.vpc_cidr.subnets(new_prefix=self.network.vpc_cidr.prefixlen + _PREFIX_BITS))
+        parts = list(self.network.vpc_cidr.subnets(new_prefix=self.network.vpc_cidr.prefixlen + SUBNET_BITS))
         return str(parts[first + ord(self.letter) - ord("a")])
 
 
@@ -259,33 +267,35 @@ def _dynamodb_policy(environment: Environment) -> PolicyDocument:
     )
 
 
-def _interface_endpoints(template: Template, environment: Environment, network: OwnNetwork, subnets: list[Ref]) -> None:
-    security_group = template.add_resource(
-        SecurityGroup(
-            "EndpointSecurityGroup",
-            GroupDescription="Interface endpoints: from the VPC alone",
-            VpcId=Ref("Vpc"),
-            SecurityGroupIngress=[_https(network, "From the VPC")],
-            SecurityGroupEgress=[_https(network, "Answers need none; replaces the allow-all rule AWS adds")],
-            Tags=_name(environment, "endpoints"),
-        )
+def _endpoint_security_group(environment: Environment, network: OwnNetwork) -> SecurityGroup:
+    return SecurityGroup(
+        "EndpointSecurityGroup",
+        GroupDescription="Interface endpoints: from the VPC alone",
+        VpcId=Ref("Vpc"),
+        SecurityGroupIngress=[_https(network, "From the VPC")],
+        SecurityGroupEgress=[_https(network, "Answers need none; replaces the allow-all rule AWS adds")],
+        Tags=_name(environment, "endpoints"),
     )
-    for title, service in _INTERFACE_ENDPOINTS.items():
-        template.add_resource(
-            VPCEndpoint(
-                title,
-                VpcId=Ref("Vpc"),
-                VpcEndpointType="Interface",
-                ServiceName=_endpoint_service(environment, service),
-                SubnetIds=subnets,
-                SecurityGroupIds=[Ref(security_group)],
-                PrivateDnsEnabled=True,
-            )
-        )
+
+
+def _interface_endpoint(
+    environment: Environment, title: str, service: str, where: tuple[SecurityGroup, list[Ref]]
+) -> VPCEndpoint:
+    security_group, subnets = where
+    return VPCEndpoint(
+        title,
+        VpcId=Ref("Vpc"),
+        VpcEndpointType="Interface",
+        ServiceName=_endpoint_service(environment, service),
+        SubnetIds=subnets,
+        SecurityGroupIds=[Ref(security_group)],
+        PrivateDnsEnabled=True,
+    )
 
 
 def _endpoint_service(environment: Environment, service: str) -> str:
-    return f"com.amazonaws.{environment.region}.{service}"
+    is_chinese = environment.partition == "aws-cn" and service in _CHINESE
+    return f"{'cn.' if is_chinese else ''}com.amazonaws.{environment.region}.{service}"
 
 
 def _https(network: OwnNetwork, description: str) -> SecurityGroupRule:

@@ -117,17 +117,53 @@ def test_container_instances_speak_tls_to_aws_and_nothing_else(name: str) -> Non
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
 
 
-@pytest.mark.parametrize(
-    ("upstream", "ports"), [("http://a.internal:8080", [443, 8080]), ("http://a.internal", [443, 80])]
-)
-def test_an_upstream_is_let_out_to_by_its_port(name: str, upstream: str, ports: list[int]) -> None:
-    """Else every request that is forwarded would wait for a connection that cannot come."""
+def _forwarding(name: str, upstream: str, **way: object) -> list[dict[str, object]]:
+    """Give the instances' ways out where requests are forwarded."""
     facts = environment(name)
-    forwarding = assemble(replace(facts, service=replace(facts.service, forward_to=upstream)))
+    service = replace(facts.service, forward_to=upstream, **way)  # type: ignore[arg-type]  # fields by their names
+    forwarding = assemble(replace(facts, service=service))
+    found: list[dict[str, object]] = properties(forwarding, "ingress", "InstanceSecurityGroup")["SecurityGroupEgress"]
+    return found
 
-    rules = properties(forwarding, "ingress", "InstanceSecurityGroup")["SecurityGroupEgress"]
 
-    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(port, port) for port in ports]
+def test_an_upstream_is_let_out_to_by_its_networks_and_port(name: str) -> None:
+    """Else every request that is forwarded would wait for a connection that cannot come."""
+    networks = (IPv4Network("10.9.0.0/24"), IPv4Network("10.9.8.0/24"))
+
+    _, *upstream = _forwarding(name, "http://a.internal:8080", upstream_cidrs=networks)
+
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in upstream] == [(8080, 8080)] * 2
+    assert [rule["CidrIp"] for rule in upstream] == ["10.9.0.0/24", "10.9.8.0/24"]
+
+
+def test_an_upstream_is_let_out_to_by_its_group(name: str) -> None:
+    _, upstream = _forwarding(name, "http://a.internal", upstream_security_group="sg-0123456789abcdef0")
+
+    assert (upstream["FromPort"], upstream["ToPort"]) == (80, 80)
+    assert upstream["DestinationSecurityGroupId"] == "sg-0123456789abcdef0"
+    assert "CidrIp" not in upstream
+
+
+def test_an_upstream_without_a_network_is_on_this_machine(name: str) -> None:
+    """Only the local environment may leave it out; the world is opened to nobody."""
+    _, upstream = _forwarding(name, "http://127.0.0.1:9000")
+
+    assert (upstream["FromPort"], upstream["CidrIp"]) == (9000, "127.0.0.1/32")
+
+
+def test_an_upstream_on_the_port_of_tls_needs_no_more(name: str) -> None:
+    assert len(_forwarding(name, "http://a.internal:443")) == 1
+
+
+def test_who_opens_the_ingress_to_all_reads_so_at_the_rule(name: str) -> None:
+    facts = environment(name).ingress
+    everybody = replace(facts, partner_cidrs=(IPv4Network("0.0.0.0/0"),), open_to_the_internet=True)
+    opened = assemble(replace(environment(name), ingress=everybody))
+
+    (rule,) = properties(opened, "ingress", "LoadBalancerSecurityGroup")["SecurityGroupIngress"]
+
+    assert rule["CidrIp"] == "0.0.0.0/0"
+    assert rule["Description"].startswith("Everybody")
 
 
 def test_the_host_name_is_an_alias_where_the_zone_is_ours(name: str) -> None:

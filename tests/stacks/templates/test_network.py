@@ -12,7 +12,7 @@ from stacks.catalog import assemble
 from stacks.environment import OwnNetwork
 from stacks.environment_file import parse_environment
 from tests.stacks.any_environment import environment_texts
-from tests.stacks.environments import catalog, changed
+from tests.stacks.environments import catalog, changed, changed_text
 from tests.stacks.templates.reading import of_type, properties, statements
 
 ZONES = '["us-east-1a", "us-east-1b"]'
@@ -84,6 +84,41 @@ def test_interface_endpoints_answer_the_vpc_under_their_public_names() -> None:
     assert all(endpoint["PrivateDnsEnabled"] is True for endpoint in interfaces)
     assert all(len(endpoint["SubnetIds"]) == 3 for endpoint in interfaces)
     assert [rule["CidrIp"] for rule in group["SecurityGroupIngress"]] == ["10.22.0.0/16"]
+
+
+def test_the_ec2_api_has_an_endpoint_where_somebody_asks_for_it() -> None:
+    """EC2.10; beside NAT it comes alone, with the group it needs."""
+    wanted = assemble(changed(('egress = "nat"', 'egress = "nat"\nec2_endpoint = true')))
+
+    interfaces = [
+        endpoint
+        for endpoint in of_type(wanted, "AWS::EC2::VPCEndpoint").values()
+        if endpoint["VpcEndpointType"] == "Interface"
+    ]
+
+    assert [endpoint["ServiceName"] for endpoint in interfaces] == ["com.amazonaws.us-east-1.ec2"]
+    assert interfaces[0]["SecurityGroupIds"] == [{"Ref": "EndpointSecurityGroup"}]
+
+
+def test_endpoints_in_china_have_the_names_they_have_there() -> None:
+    """Those of ECR begin with `cn.`; those of its older services and of ECS do not."""
+    chinese = assemble(
+        parse_environment(
+            changed_text(
+                ("us-east-1a", "cn-north-1a"),
+                ("us-east-1b", "cn-north-1b"),
+                ("us-east-1c", "cn-north-1c"),
+                ('region = "us-east-1"', 'region = "cn-north-1"'),
+                name="production",
+            ),
+            Path("production.toml"),
+        )
+    )
+
+    names = {endpoint["ServiceName"] for endpoint in of_type(chinese, "AWS::EC2::VPCEndpoint").values()}
+
+    assert {"cn.com.amazonaws.cn-north-1.ecr.api", "cn.com.amazonaws.cn-north-1.ecr.dkr"} <= names
+    assert {"com.amazonaws.cn-north-1.s3", "com.amazonaws.cn-north-1.ecs-agent"} <= names
 
 
 def test_both_gateway_endpoints_are_in_every_private_route_table() -> None:
