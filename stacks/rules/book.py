@@ -16,6 +16,7 @@ from stacks.rules import (
     joints,
     load_balancer,
     network,
+    observability,
     policies,
     security_groups,
     tasks,
@@ -42,6 +43,7 @@ THEMES: Final = (
     capacity,
     instances,
     policies,
+    observability,
 )
 """The modules of rules, in the order of the page of requirements."""
 RULES: Final[tuple[Rule, ...]] = tuple(rule for theme in THEMES for rule in theme.RULES)
