@@ -13,7 +13,7 @@ from typing import Any, Final
 from stacks.rules.estate import Fault, Resource, Said
 from stacks.rules.order import comes_after
 from stacks.rules.passages import STARTS_INSTANCES
-from stacks.rules.register import Entry, exception, kept_elsewhere, not_applicable
+from stacks.rules.register import Entry, exception
 from stacks.rules.routes import SUBNET, instance_subnets, internet_gateway_of, internet_routes, route_tables, ways_out
 from stacks.rules.rule import Rule, rule_of
 from stacks.rules.topology import GROUP, LOAD_BALANCER
@@ -180,20 +180,11 @@ RULES: Final[tuple[Rule, ...]] = (
     gateways_are_attached_before_routes_lead_there,
     what_flows_in_the_vpc_is_logged,
 )
-_STATELESS: Final = "instances hold nothing that cannot be started again: what lasts is in S3, DynamoDB and the logs"
 ENTRIES: Final[tuple[Entry, ...]] = (
-    kept_elsewhere(
-        "EC2.7",
-        "New EBS volumes of the account are encrypted by default.",
-        why="it is a setting of the account, which no template has",
-        instead="`deploy.py doctor`; every volume of ours is encrypted by its own launch template (A15)",
-    ),
     exception(
         "EC2.10",
         "A VPC has an endpoint of the EC2 API.",
         why="nothing of ours calls that API, and the endpoint costs by the hour and zone",
         instead="`ec2_endpoint = true` in `[network]` adds it; nothing in the private subnets has a public address",
     ),
-    not_applicable("EC2.28", "EBS volumes are in a backup plan.", why=_STATELESS),
-    not_applicable("EBS_IN_BACKUP_PLAN", "EBS volumes are in a backup plan (AWS Config).", why=_STATELESS),
 )
