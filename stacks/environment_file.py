@@ -62,6 +62,8 @@ _LIMITS_ELSEWHERE: Final = frozenset({"idle_seconds"})
 """It follows from the load balancer's idle timeout, `Ingress.service_idle_timeout_seconds`."""
 _LOG_RETENTION_DAYS: Final = (365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 """What CloudWatch Logs takes (PutRetentionPolicy) and keeps for a year at least (Security Hub CloudWatch.16)."""
+_RULES_OF_A_GROUP: Final = 60
+"""For each direction, without asking AWS for more (VPC quotas, inbound or outbound rules per security group)."""
 _AN_IPV4_NETWORK: Final = "an IPv4 network without host bits such as 198.51.100.0/24"
 
 
@@ -216,7 +218,7 @@ def _existing_network(table: Table) -> ExistingNetwork:
 def _ingress(table: Table) -> Ingress:
     ingress = Ingress(
         host_name=table.text("host_name", "a DNS name in lower case such as api.example.com", is_host_name),
-        partner_cidrs=table.texts("partner_cidrs", _AN_IPV4_NETWORK, network_or_none, least=1),
+        partner_cidrs=table.texts("partner_cidrs", _AN_IPV4_NETWORK, network_or_none, least=1, most=_RULES_OF_A_GROUP),
         hosted_zone_id=table.optional_text("hosted_zone_id", "a hosted zone's id such as Z0123456789ABC", is_zone_id),
         # The service closes 10 seconds earlier and must leave a client time to speak.
         idle_timeout_seconds=table.integer("idle_timeout_seconds", least=20, most=4000, unit="seconds"),
@@ -237,8 +239,8 @@ def _capacity(table: Table) -> Capacity:
             matches(r"[a-z][a-z0-9-]*\d[a-z0-9-]*\.[a-z0-9-]+"),
         ),
         architecture=table.choice("architecture", Architecture),
-        min_instances=table.integer("min_instances", least=2, most=1000),
-        max_instances=table.integer("max_instances", least=3, most=1000),
+        min_instances=table.integer("min_instances", least=2, most=1000, unit="instances"),
+        max_instances=table.integer("max_instances", least=3, most=1000, unit="instances"),
         termination_protection=table.optional_boolean("termination_protection"),
     )
     table.end()
@@ -247,11 +249,11 @@ def _capacity(table: Table) -> Capacity:
 
 def _service(table: Table) -> Service:
     service = Service(
-        tasks=table.integer("tasks", least=2, most=500),
-        max_tasks=table.integer("max_tasks", least=2, most=500),
-        cpu_units=table.integer("cpu_units", least=128, most=98_304),
+        tasks=table.integer("tasks", least=2, most=500, unit="tasks"),
+        max_tasks=table.integer("max_tasks", least=2, most=500, unit="tasks"),
+        cpu_units=table.integer("cpu_units", least=128, most=98_304, unit="CPU units"),
         memory_mib=table.integer("memory_mib", least=256, most=393_216, unit="MiB"),
-        workers=table.optional_integer("workers", least=1, most=64),
+        workers=table.optional_integer("workers", least=1, most=64, unit="processes"),
         lame_duck_seconds=table.integer("lame_duck_seconds", least=0, most=600, unit="seconds"),
         drain_seconds=table.integer("drain_seconds", least=1, most=3600, unit="seconds"),
         application=table.optional_text(
@@ -261,7 +263,9 @@ def _service(table: Table) -> Service:
         upstream_security_group=table.optional_text(
             "upstream_security_group", "a security group's id such as sg-0123456789abcdef0", is_security_group
         ),
-        upstream_cidrs=table.optional_texts("upstream_cidrs", _AN_IPV4_NETWORK, network_or_none, least=1),
+        upstream_cidrs=table.optional_texts(
+            "upstream_cidrs", _AN_IPV4_NETWORK, network_or_none, least=1, most=_RULES_OF_A_GROUP - 10
+        ),
     )
     table.end()
     return service

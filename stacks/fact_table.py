@@ -135,14 +135,14 @@ class Table:
         self._known.append(key)
         return default
 
-    def integer(self, key: str, *, least: int, most: int, unit: str = "") -> int:
+    def integer(self, key: str, *, least: int, most: int, unit: str) -> int:
         """Read a whole number between two bounds, both included."""
-        expected = f"a whole number of {unit} from {least} to {most}" if unit else f"a whole number, {least} to {most}"
+        expected = f"a whole number of {unit} from {least} to {most}"
         return self._read(
             key, expected, least, lambda value: value if _is_integer(value) and least <= value <= most else None
         )
 
-    def optional_integer(self, key: str, *, least: int, most: int, unit: str = "") -> int | None:
+    def optional_integer(self, key: str, *, least: int, most: int, unit: str) -> int | None:
         """Read a whole number that may be left out."""
         if key in self:
             return self.integer(key, least=least, most=most, unit=unit)

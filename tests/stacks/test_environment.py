@@ -101,9 +101,10 @@ def test_a_fault_says_line_key_expected_and_found() -> None:
     with pytest.raises(EnvironmentFileError) as refused:
         parse_environment(text, Path("environments/staging.toml"))
 
+    line = _line("max_tasks = ", text)
     assert str(refused.value) == (
         "environments/staging.toml has 1 fault\n"
-        f"  line {_line('max_tasks = ', text)}, service.max_tasks: expected a whole number, 2 to 500, found 1"
+        f"  line {line}, service.max_tasks: expected a whole number of tasks from 2 to 500, found 1"
     )
     assert refused.value.exit_code == 5
 
