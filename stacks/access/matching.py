@@ -93,6 +93,8 @@ def plain(pattern: str) -> str:
 
 def is_like(text: str, pattern: str) -> bool:
     """Say whether a text is like a pattern; `*` and `?` stand for any characters, colons and slashes too."""
+    if pattern in {"*", text}:
+        return True
     return _expression(pattern).fullmatch(text) is not None
 
 

@@ -10,8 +10,10 @@ from typing import Final
 from stacks.environment import Environment
 from stacks.rules import (
     access_log,
+    access_matrix,
     balanced_ports,
     capacity,
+    images,
     instances,
     joints,
     load_balancer,
@@ -20,6 +22,7 @@ from stacks.rules import (
     policies,
     security_groups,
     tasks,
+    updates,
     vpc_endpoints,
     workload,
 )
@@ -43,7 +46,10 @@ THEMES: Final = (
     capacity,
     instances,
     policies,
+    access_matrix,
     observability,
+    images,
+    updates,
 )
 """The modules of rules, in the order of the page of requirements."""
 RULES: Final[tuple[Rule, ...]] = tuple(rule for theme in THEMES for rule in theme.RULES)

@@ -83,6 +83,11 @@ class RoleOfOurs:
         return tuple(named.value for named in self._trusted if named.form is Form.SERVICE)
 
     @property
+    def is_for_services(self) -> bool:
+        """Whether a service of AWS may take it."""
+        return bool(self.services)
+
+    @property
     def is_for_people(self) -> bool:
         """Whether only principals of AWS accounts may take it, and nobody whom a service or a provider vouches for."""
         forms = {named.form for named in self._trusted}
