@@ -177,7 +177,7 @@ def _table(name: str, line: str) -> tuple[str, str]:
         # the rest
         (('region = "us-east-1"', 'region = "us-iso-east-1"'), "region", "a region"),
         (_table("registry", "backup_days = 0"), "registry.backup_days", "from 1 to"),
-        (("retention_days = 365", 'retention_days = 365\ndelivery = "maybe"'), "logs.delivery", '"blocking"'),
+        (('delivery = "non-blocking"', 'delivery = "maybe"'), "logs.delivery", '"non-blocking" or "blocking"'),
     ],
 )
 def test_a_broken_promise_is_one_fault_at_its_key(change: tuple[str, str], key: str, expected: str) -> None:
