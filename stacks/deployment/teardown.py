@@ -19,6 +19,7 @@ from stacks.deployment.events import Change, Ending, StackEvent, follow, latest_
 from stacks.deployment.outcome import EnvironmentOutcome, Result, StackOutcome
 from stacks.deployment.parallel import walk
 from stacks.deployment.polling import DetachedError, Poller, TimedOutError
+from stacks.deployment.protection import lift_protection
 from stacks.deployment.recovery import Standing, standing
 from stacks.deployment.rollout import Target, Watcher
 from stacks.deployment.schedule import reverse
@@ -91,6 +92,9 @@ class Teardown:
         if standing(state.status) is Standing.AT_WORK:
             self._watcher.note(entry.name, f"is {state.status}, waiting for its end")
             watch_to_rest(self._client, state, poller=self._poller, listener=listener)
+        lifted = lift_protection(self._target.account, state)
+        if lifted:
+            self._watcher.note(entry.name, f"protection from scale-in lifted of {', '.join(lifted)}")
         change = Change(state.id, entry.stack_name, since=latest_event_id(self._client, state.id))
         self._client.delete_stack(StackName=state.id, **worked_as(self._target.role_arn))
         return self._judge(entry, follow(self._client, change, poller=self._poller, listener=listener))

@@ -166,6 +166,8 @@ def _watching(environment: Environment) -> tuple[Statement, ...]:
             [
                 autoscaling.CancelInstanceRefresh,
                 Action("autoscaling", "RollbackInstanceRefresh"),
+                # A teardown lifts the protection that CloudFormation would wait for.
+                autoscaling.SetInstanceProtection,
                 autoscaling.StartInstanceRefresh,
             ],
             group,

@@ -9,7 +9,7 @@ from typing import Any
 
 from stacks.local_cloud.resource_types.calls import arguments, fit, flag, refuse_taken, tag_list, unless_gone
 from stacks.local_cloud.resource_types.network import same_as_ref
-from stacks.local_cloud.row import Properties, Resource, Row, Setting
+from stacks.local_cloud.row import Properties, Resource, ResourceFailedError, Row, Setting
 
 # -- the launch template -------------------------------------------------------
 
@@ -233,10 +233,15 @@ def _set_hooks(resource: Resource) -> None:
 
 
 def _delete_group(resource: Resource) -> None:
-    """Remove the group with its instances, protected ones too."""
+    """Remove the group with its instances; for protected ones CloudFormation waits until it gives up."""
     autoscaling = resource.client("autoscaling")
     found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[resource.physical_id])
     for group in found["AutoScalingGroups"]:
+        protected = [instance for instance in group["Instances"] if instance["ProtectedFromScaleIn"]]
+        if protected:
+            raise ResourceFailedError(
+                f"Group did not stabilize. {{current/minSize/maxSize}} group size = {{{len(protected)}/0/0}}."
+            )
         with _instances_remains(resource, [instance["InstanceId"] for instance in group["Instances"]]):
             autoscaling.delete_auto_scaling_group(AutoScalingGroupName=resource.physical_id, ForceDelete=True)
 

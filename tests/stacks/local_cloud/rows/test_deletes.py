@@ -125,7 +125,6 @@ def made_of_every_type(bench: Workbench) -> Iterator[Made]:  # noqa: PLR0915 - t
         MaxSize="1",
         LaunchTemplate={"LaunchTemplateId": template.ref, "Version": "1"},
         VPCZoneIdentifier=[subnet.ref],
-        NewInstancesProtectedFromScaleIn=True,
     )
     role = bench.make("AWS::IAM::Role", AssumeRolePolicyDocument=TRUST, Policies=[inline_policy()])
     yield role
