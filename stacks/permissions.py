@@ -91,6 +91,18 @@ def arn(environment: Environment, aws_service: str, resource: str) -> str:
     return f"arn:{environment.partition}:{aws_service}:{environment.region}:{environment.account}:{resource}"
 
 
+def through(environment: Environment, *services: str) -> str | list[str]:
+    """
+    Name services as the ones on whose behalf a key is used, for conditions on `kms:ViaService`.
+
+    The KMS guide spells them `s3.us-east-1.amazonaws.com` and says nothing of China, where hosts end otherwise;
+    there both forms are given.
+    """
+    suffixes = ["amazonaws.com", "amazonaws.com.cn"] if environment.partition == "aws-cn" else ["amazonaws.com"]
+    names = [f"{name}.{environment.region}.{suffix}" for name in services for suffix in suffixes]
+    return names if len(names) > 1 else names[0]
+
+
 def trust_service(name: str, *when: ConditionElement) -> PolicyDocument:
     """Let an AWS service take a role."""
     return policy(_trust(service(name), when))

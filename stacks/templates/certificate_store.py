@@ -53,7 +53,7 @@ from service import contract
 from stacks import naming
 from stacks.environment import Environment, OwnNetwork
 from stacks.naming import Output
-from stacks.permissions import PolicyDocument, Statement, allow, arn, deny, policy, service
+from stacks.permissions import PolicyDocument, Statement, allow, arn, deny, policy, service, through
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.log_delivery import (
@@ -498,4 +498,4 @@ def _break_glass_policy(template: Template, store: _Store, key: Key) -> ManagedP
 
 
 def _through_s3(environment: Environment) -> StringEquals:
-    return StringEquals({"kms:ViaService": f"s3.{environment.region}.amazonaws.com"})
+    return StringEquals({"kms:ViaService": through(environment, "s3")})

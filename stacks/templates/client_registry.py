@@ -37,7 +37,7 @@ from service.contract import CLIENT_INDEX, RegistryAttribute
 from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
-from stacks.permissions import allow, policy, trust_service
+from stacks.permissions import allow, policy, through, trust_service
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.retention import RETAINED
@@ -99,7 +99,7 @@ def _task_policy(template: Template, environment: Environment, table: Table, key
 
 
 def _through_dynamodb(environment: Environment) -> StringEquals:
-    return StringEquals({"kms:ViaService": f"dynamodb.{environment.region}.amazonaws.com"})
+    return StringEquals({"kms:ViaService": through(environment, "dynamodb")})
 
 
 # -- backup ------------------------------------------------------------------------

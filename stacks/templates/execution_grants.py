@@ -49,7 +49,7 @@ from awacs.aws import (
 
 from stacks import naming
 from stacks.environment import Environment
-from stacks.permissions import PolicyDocument, Statement, allow, arn, policy, withhold
+from stacks.permissions import PolicyDocument, Statement, allow, arn, policy, through, withhold
 
 SERVICE_LINKED_ROLES: Final = (
     "ecs.amazonaws.com",
@@ -645,7 +645,7 @@ def _global(environment: Environment, kind: str, stack: str) -> str:
     return f"arn:{environment.partition}:iam::{environment.account}:{kind}{naming.stack_name(environment, stack)}-*"
 
 
-def _through(environment: Environment) -> list[str]:
+def _through(environment: Environment) -> str | list[str]:
     """Name the services through which a key is used while a stack is made: an encrypted table, a vault."""
     services = ["dynamodb"] if environment.registry.backup_days is None else ["dynamodb", "backup"]
-    return [f"{service}.{environment.region}.amazonaws.com" for service in services]
+    return through(environment, *services)
