@@ -206,7 +206,7 @@ CASES = [
     _blocks(START, START.replace("-j DROP", "-p udp -j DROP"), "no unit"),
     _blocks(START, START.replace("-j DROP", "-s 172.17.0.9 -j DROP"), "no unit"),
     _blocks(START, START.replace("-j DROP", "-t nat -j DROP"), "no unit"),
-    _blocks("/etc/systemd/system/block-instance-metadata.service", "/root/block-instance-metadata.service", "no unit"),
+    _blocks("/etc/systemd/system/block-instance-metadata.service", "/opt/block-instance-metadata.service", "no unit"),
     _blocks("systemctl enable block-instance-metadata.service\n", "", "each start"),
     _blocks("systemctl enable", "systemctl disable", "each start"),
     _blocks("After=docker.service", "After=network.target", "each start"),
