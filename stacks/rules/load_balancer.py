@@ -14,6 +14,7 @@ from stacks.rules.rule import Rule, absent, rule, rule_of
 from stacks.rules.topology import LOAD_BALANCER
 from stacks.rules.values import Reference, flag, listed, number
 
+_OTHER_KIND: Final = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 PROXY_POLICY: Final = "ProxyProtocolPolicyType"
 _RECORDS: Final = ("AWS::Route53::RecordSet", "AWS::Route53::RecordSetGroup")
 _SCHEMES: Final = ("internet-facing", "internal")
@@ -36,19 +37,20 @@ _IPV6: Final = "Classic ELB guide, IP address types: IPv6 was for EC2-Classic al
 
 
 def whole(value: object, least: float, most: float) -> bool:
-    """Whether a value is a whole number within bounds."""
+    """Whether a value is a whole number within bounds, or as text the digits of one, which is all the API takes."""
     given = number(value)
-    return given is not None and given.is_integer() and least <= given <= most
+    is_written = not isinstance(value, str) or value.isdecimal()
+    return given is not None and is_written and given.is_integer() and least <= given <= most
 
 
 @rule("E1", why="there is no way in, or one that nobody judged", source=_LISTENERS)
 def there_is_one_load_balancer(estate: Estate) -> Iterator[Fault]:
-    """There is exactly one Classic Load Balancer."""
+    """There is exactly one Classic Load Balancer, and none of another kind."""
     found = estate.of_type(LOAD_BALANCER)
     if not found:
         yield absent("a Classic Load Balancer")
-    for another in found[1:]:
-        yield another.fault("", found=Said(f"a second one beside {found[0].name}"), expected="one load balancer")
+    for another in (*found[1:], *estate.of_type(_OTHER_KIND)):
+        yield another.fault("", found=Said("a second way in"), expected="one Classic Load Balancer and no other")
 
 
 @rule_of(

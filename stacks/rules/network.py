@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from stacks.rules.estate import Fault, Resource, Said
 from stacks.rules.order import comes_after
-from stacks.rules.passages import STARTS_INSTANCES
+from stacks.rules.passages import STARTS_INSTANCES, entries
 from stacks.rules.register import Entry, exception
 from stacks.rules.routes import SUBNET, instance_subnets, internet_gateway_of, internet_routes, route_tables, ways_out
 from stacks.rules.rule import Rule, rule_of
@@ -81,23 +81,32 @@ def no_address_is_given_to_an_instance(address: Resource) -> Iterator[Fault]:
 
 @rule_of(
     GROUP,
+    *STARTS_INSTANCES,
     requirement="N5",
     why="instances in a public subnet can be given an address, and have no way out without one",
     source=_PRIVATE,
 )
-def instances_stand_in_private_subnets(group: Resource) -> Iterator[Fault]:
-    """Auto Scaling groups start instances in subnets that no load balancer stands in and no internet gateway serves."""
-    given = listed(group.get("VPCZoneIdentifier"))
-    if not given:
-        yield group.fault("VPCZoneIdentifier", found=None, expected="private subnets")
-    balanced = {
-        str(subnet) for balancer in group.estate.of_type(LOAD_BALANCER) for subnet in listed(balancer.get("Subnets"))
-    }
-    for index, value in enumerate(given):
-        subnet = group.estate.target(value)
+def instances_stand_in_private_subnets(starting: Resource) -> Iterator[Fault]:
+    """Instances are started in subnets that no load balancer stands in and no internet gateway serves."""
+    estate = starting.estate
+    balancers = estate.of_type(LOAD_BALANCER)
+    balanced = {str(subnet) for balancer in balancers for subnet in listed(balancer.get("Subnets"))}
+    named = _named_subnets(starting)
+    if starting.type == GROUP and not named:
+        yield starting.fault("VPCZoneIdentifier", found=None, expected="private subnets")
+    for path, value in named:
+        subnet = estate.target(value)
         is_public = subnet is not None and (subnet.type != SUBNET or bool(internet_routes(subnet)))
         if is_public or str(value) in balanced:
-            yield group.fault(f"VPCZoneIdentifier.{index}", found=value, expected="a private subnet")
+            yield starting.fault(path, found=value, expected="a private subnet")
+
+
+def _named_subnets(starting: Resource) -> list[tuple[str, object]]:
+    """Give the subnets named by what starts instances, wherever in it, each with its path."""
+    if starting.type == GROUP:
+        given = listed(starting.get("VPCZoneIdentifier"))
+        return [(f"VPCZoneIdentifier.{index}", value) for index, value in enumerate(given)]
+    return [(path, value) for path, name, value in entries(starting.get()) if name == "SubnetId"]
 
 
 # -- how they leave it ---------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def wearings(resource: Resource) -> list[Wearing]:
     """Give every security group a resource, or what is started from it, is in."""
     return [
         Wearing(resource, path, value)
-        for path, name, listing in _entries(resource.get(), "")
+        for path, name, listing in entries(resource.get())
         if name in _WEARING
         for value in listed(listing)
     ]
@@ -161,7 +161,8 @@ def groups_of(resources: list[Resource]) -> list[Resource]:
     return found
 
 
-def _entries(value: object, path: str) -> Iterator[tuple[str, str, object]]:
+def entries(value: object, path: str = "") -> Iterator[tuple[str, str, object]]:
+    """Give everything inside a value, each thing with the path it lies at and its own name there."""
     match value:
         case dict():
             pairs = [(str(key), inner) for key, inner in value.items()]
@@ -172,4 +173,4 @@ def _entries(value: object, path: str) -> Iterator[tuple[str, str, object]]:
     for key, inner in pairs:
         where = f"{path}.{key}".lstrip(".")
         yield where, key, inner
-        yield from _entries(inner, where)
+        yield from entries(inner, where)

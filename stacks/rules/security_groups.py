@@ -130,9 +130,17 @@ def instances_reach_aws_and_the_upstream_alone(estate: Estate) -> Iterator[Fault
     source=_EGRESS,
 )
 def every_group_says_what_it_lets_out(group: Resource) -> Iterator[Fault]:
-    """Every security group has a list of egress rules in itself, be it of one that leads nowhere."""
+    """
+    Every security group has a list of egress rules in itself, be it of one that leads nowhere.
+
+    None of its rules lets more than one port out to the world.
+    """
     if not group.tables("SecurityGroupEgress"):
         yield group.fault("SecurityGroupEgress", found=group.get("SecurityGroupEgress"), expected="at least one rule")
+    for passage in passages_of(group.estate, [group], Way.EGRESS):
+        first, last = passage.ports
+        if _is_wide(passage) and first != last:
+            yield passage.fault(found=Said(f"{_span(passage)} to {_names(passage)}"), expected="one port")
 
 
 @rule("N3", why="groups that name each other can be neither made nor removed", source=_GROUPS)

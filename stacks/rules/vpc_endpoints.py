@@ -115,10 +115,11 @@ def interface_endpoints_answer_instances(endpoint: Resource) -> Iterator[Fault]:
 @rule("N7", why="tasks start without certificate, or no image is pulled and no package installed", source=_ENDPOINTS)
 def endpoints_let_through_what_is_needed(estate: Estate) -> Iterator[Fault]:
     """
-    The policies of gateway endpoints let through what is fetched by their way.
+    The policies of endpoints let through what is fetched by their way.
 
     That is the certificate and its key, the layers of images in ECR's bucket,
-    the packages of Amazon Linux 2023, and lookups in the client registry.
+    the packages of Amazon Linux 2023, and lookups in the client registry; of
+    interface endpoints the calls that start a task and keep an instance.
     """
     for endpoint in estate.of_type(_ENDPOINT):
         for who, action, resource in _needs(estate, _service(endpoint)):
@@ -192,7 +193,9 @@ def _needs(estate: Estate, service: str) -> Iterator[_Need]:
         case "dynamodb":
             for backend in found:
                 table = estate.place.arn("dynamodb", f"table/{backend.variable(Variable.CLIENT_REGISTRY_TABLE)}")
-                yield _task(backend), "dynamodb:GetItem", table
+                yield _role(backend, "TaskRoleArn"), "dynamodb:GetItem", table
+        case _:
+            yield from _calls(estate, service)
 
 
 def _objects_of_aws(estate: Estate) -> Iterator[_Need]:
@@ -207,7 +210,7 @@ def _objects_of_aws(estate: Estate) -> Iterator[_Need]:
 def _objects_of_ours(backend: Backend) -> Iterator[_Need]:
     partition = backend.task.estate.place.partition
     bucket = f"arn:{partition}:s3:::{backend.variable(Variable.CERTIFICATE_BUCKET)}"
-    task = _task(backend)
+    task = _role(backend, "TaskRoleArn")
     yield task, "s3:GetObject", f"{bucket}/{MANIFEST_KEY}"
     for key in (CHAIN_KEY, PRIVATE_KEY_KEY):
         yield task, "s3:GetObject", f"{bucket}/{key}"
@@ -217,10 +220,47 @@ def _objects_of_ours(backend: Backend) -> Iterator[_Need]:
         yield task, "s3:GetObject", f"{bucket}/{key_set}"
 
 
-def _task(backend: Backend) -> Principal:
-    """Give the task's role, allowed everything by itself: what is asked is the endpoint alone."""
-    account = backend.task.estate.place.account
-    return Principal(PrincipalKind.ROLE, str(backend.task.get("TaskRoleArn")), account, policies=[_EVERYTHING])
+def _calls(estate: Estate, service: str) -> Iterator[_Need]:
+    """Give what instances, and ECS on a task's behalf, call through an interface endpoint."""
+    place = estate.place
+    instance = place.arn("ecs", "container-instance/cluster/0123456789abcdef0123456789abcdef")
+    calls = {
+        "ecs": ("ecs:DiscoverPollEndpoint", "*"),
+        "ecs-agent": ("ecs:Poll", instance),
+        "ecs-telemetry": ("ecs:StartTelemetrySession", instance),
+        "ssm": ("ssm:UpdateInstanceInformation", "*"),
+        "ssmmessages": ("ssmmessages:CreateControlChannel", "*"),
+        "ec2messages": ("ec2messages:GetMessages", "*"),
+    }
+    if service in calls:
+        for role in _instance_roles(estate):
+            yield _principal(estate, role), *calls[service]
+    for backend in backends(estate):
+        execution = _role(backend, "ExecutionRoleArn")
+        repository, _, _ = str(backend.container.get("Image")).partition("@")
+        options = backend.task.get(f"{backend.path}.LogConfiguration.Options") or {}
+        group = place.arn("logs", f"log-group:{options.get('awslogs-group')}:log-stream:service/0123")
+        pulled = {
+            "ecr.api": ("ecr:GetAuthorizationToken", "*"),
+            "ecr.dkr": ("ecr:BatchGetImage", place.arn("ecr", f"repository/{repository.partition('/')[2]}")),
+            "logs": ("logs:PutLogEvents", group),
+        }
+        if service in pulled:
+            yield execution, *pulled[service]
+
+
+def _instance_roles(estate: Estate) -> list[str]:
+    profiles = estate.of_type("AWS::IAM::InstanceProfile")
+    return [estate.arn(role) for each in profiles for role in each.targets("Roles")]
+
+
+def _role(backend: Backend, name: str) -> Principal:
+    return _principal(backend.task.estate, str(backend.task.get(name)))
+
+
+def _principal(estate: Estate, role_arn: str) -> Principal:
+    """Give a role that is allowed everything by itself: what is asked is the endpoint alone."""
+    return Principal(PrincipalKind.ROLE, role_arn, estate.place.account, policies=[_EVERYTHING])
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -23,6 +23,11 @@ def _second_balancer(templates: Templates) -> None:
     resources["Second"] = copy.deepcopy(resources["LoadBalancer"])
 
 
+def _network_balancer(templates: Templates) -> None:
+    new = {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {"Type": "network"}}
+    templates.bodies["ingress"]["Resources"]["Network"] = new
+
+
 def _second_listener(templates: Templates) -> None:
     listeners = templates.properties(BALANCER)["Listeners"]
     listeners.append({"LoadBalancerPort": "80", "Protocol": "TCP", "InstancePort": "8443", "InstanceProtocol": "TCP"})
@@ -116,6 +121,7 @@ _zones = load_balancer.subnets_name_their_zone
 CASES = [
     Case(_one, removed(BALANCER), "", "a Classic Load Balancer"),
     Case(_one, _second_balancer, "ingress.Second"),
+    Case(_one, _network_balancer, "ingress.Network", "second way in"),
     Case(_listener, _second_listener, f"{PROPERTIES}.Listeners", "2 listeners"),
     Case(_listener, balancer("Listeners", []), f"{PROPERTIES}.Listeners"),
     Case(_listener, balancer("Listeners", ...), f"{PROPERTIES}.Listeners"),
@@ -136,6 +142,7 @@ CASES = [
     Case(_times, balancer("HealthCheck.Interval", ...), f"{PROPERTIES}.HealthCheck.Interval", "nothing"),
     Case(_times, balancer("HealthCheck.Interval", "301"), f"{PROPERTIES}.HealthCheck.Interval", "5 to 300"),
     Case(_times, balancer("HealthCheck.Interval", "10s"), f"{PROPERTIES}.HealthCheck.Interval"),
+    Case(_times, balancer("HealthCheck.Interval", "10.0"), f"{PROPERTIES}.HealthCheck.Interval"),
     Case(_times, balancer("HealthCheck.HealthyThreshold", 1), f"{PROPERTIES}.HealthCheck.HealthyThreshold"),
     Case(_times, balancer("HealthCheck.UnhealthyThreshold", 2.5), f"{PROPERTIES}.HealthCheck.UnhealthyThreshold"),
     Case(_cross, balancer("CrossZone", False), f"{PROPERTIES}.CrossZone"),

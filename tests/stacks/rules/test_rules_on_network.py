@@ -46,6 +46,13 @@ def _in_public_subnets(templates: Templates) -> None:
     templates.properties("AWS::AutoScaling::AutoScalingGroup")["VPCZoneIdentifier"] = {"Ref": "PublicSubnetIds"}
 
 
+def _interface_in_a_public_subnet(templates: Templates) -> None:
+    body = templates.bodies["capacity"]
+    body["Parameters"]["PublicSubnetIds"] = dict(body["Parameters"]["PrivateSubnetIds"])
+    interface = templates.properties(TEMPLATE)["LaunchTemplateData"]["NetworkInterfaces"][0]
+    interface["SubnetId"] = {"Fn::Select": [0, {"Ref": "PublicSubnetIds"}]}
+
+
 def _where_the_load_balancer_is(templates: Templates) -> None:
     """Of somebody else's VPC there are no routes here; both in one subnet is wrong all the same."""
     templates.properties("AWS::ElasticLoadBalancing::LoadBalancer")["Subnets"] = ["subnet-0a", "subnet-0b"]
@@ -108,6 +115,13 @@ CASES = [
     Case(_private, _private_table_on_the_internet, f"{SUBNETS}.0", "a private subnet"),
     Case(_private, _where_the_load_balancer_is, f"{SUBNETS}.0", "subnet-0b"),
     Case(_private, put("AWS::AutoScaling::AutoScalingGroup", "VPCZoneIdentifier", ...), SUBNETS, "private subnets"),
+    Case(_private, _interface_in_a_public_subnet, "capacity.LaunchTemplate.Properties.LaunchTemplateData.NetworkInt"),
+    Case(
+        _private,
+        added("network", "AWS::EC2::Instance", SubnetId={"Ref": "PublicSubnetA"}),
+        "network.Added.Properties.SubnetId",
+        "a private subnet",
+    ),
     Case(_nat, _private_table_on_the_internet, "network.PrivateRouteA.Properties.NatGatewayId"),
     Case(_nat, _nat_by_its_id, "network.PrivateRouteB.Properties.NatGatewayId", "nat-0a1b2c3d"),
     Case(_nat, _through_an_instance, "network.PrivateRouteB.Properties.NatGatewayId"),

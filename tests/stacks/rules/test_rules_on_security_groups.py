@@ -142,6 +142,8 @@ CASES = [
     Case(_says, group(_INTO, "SecurityGroupEgress", ...), f"{BALANCERS}.SecurityGroupEgress", "nothing"),
     Case(_says, group(_FROM, "SecurityGroupEgress", []), f"{INSTANCES}.SecurityGroupEgress"),
     Case(_says, another_group(), "ingress.Another"),
+    Case(_says, out(_FROM, CidrIp="0.0.0.0/0", FromPort=1, ToPort=65535), f"{INSTANCES}.SecurityGroupEgress.1"),
+    Case(_says, out(_FROM, CidrIpv6="::/0", IpProtocol="-1"), f"{INSTANCES}.SecurityGroupEgress.1"),
     Case(_hear, rule_of_instances(CidrIp="10.21.0.0/16", FromPort=22, ToPort=22), "ingress.Other", "port 22"),
     Case(_hear, inline(_FROM, CidrIp="10.21.0.0/16"), f"{INSTANCES}.SecurityGroupIngress.0"),
     Case(_hear, put(INGRESS, "ToPort", 9000), "ingress."),

@@ -40,6 +40,12 @@ def says(logical_id: str, **said: object) -> Spoil:
     return policy(logical_id, lambda statement: statement.update(said))
 
 
+def written(logical_id: str, **said: object) -> Spoil:
+    """Write a policy for an interface endpoint, one that lets everything through but for something."""
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"} | said
+    return endpoint(logical_id, "PolicyDocument", {"Statement": [statement]})
+
+
 def only(logical_id: str, sid: str) -> Spoil:
     """Leave one statement of an endpoint's policy."""
 
@@ -93,6 +99,8 @@ _answer = vpc_endpoints.interface_endpoints_answer_instances
 _needed = vpc_endpoints.endpoints_let_through_what_is_needed
 _S3 = "network.S3Endpoint.Properties.PolicyDocument"
 _DYNAMODB = "network.DynamoDbEndpoint"
+_STRANGER = {"AWS": "arn:aws:iam::999999999999:root"}
+_ELSEWHERE = "arn:aws:ecr:us-east-1:444455556666:repository/mtls-ingress-staging"
 _OURS = {"AWS": "arn:aws:iam::111122223333:root"}
 
 CASES = [
@@ -160,6 +168,13 @@ CASES = [
     Case(_needed, says("DynamoDbEndpoint", Resource="arn:aws:dynamodb:us-east-1:1:table/x"), _DYNAMODB),
     Case(_needed, says("DynamoDbEndpoint", Condition={"StringLike": {"aws:PrincipalArn": "x"}}), _DYNAMODB),
     Case(_needed, endpoint("DynamoDbEndpoint", "PolicyDocument", {"Statement": []}), _DYNAMODB),
+    Case(
+        _needed, written("LogsEndpoint", Action="logs:CreateLogStream"), "network.LogsEndpoint", "PutLog", of=ENDPOINTS
+    ),
+    Case(_needed, written("EcrRegistryEndpoint", Resource=_ELSEWHERE), "network.EcrReg", "BatchGet", of=ENDPOINTS),
+    Case(_needed, written("EcrApiEndpoint", Effect="Deny"), "network.EcrApiEndpoint", "denied", of=ENDPOINTS),
+    Case(_needed, written("EcsAgentEndpoint", Principal=_STRANGER), "network.EcsAgentEndpoint", "Poll", of=ENDPOINTS),
+    Case(_needed, written("SsmMessagesEndpoint", Action="ssm:*"), "network.SsmMessages", "Control", of=ENDPOINTS),
 ]
 
 
@@ -169,6 +184,16 @@ def test_without_a_policy_everything_passes() -> None:
         endpoint(logical_id, "PolicyDocument", ...)(templates)
 
     assert _needed(templates.estate()) == []
+
+
+def test_a_policy_of_an_interface_endpoint_may_be_narrow() -> None:
+    templates = Templates.of(ENDPOINTS)
+    group = "arn:aws:logs:us-east-1:444455556666:log-group:/mtls-ingress/production/service:*"
+    repository = "arn:aws:ecr:us-east-1:444455556666:repository/mtls-ingress-production"
+    written("LogsEndpoint", Action="logs:PutLogEvents", Resource=group)(templates)
+    written("EcrRegistryEndpoint", Action="ecr:*", Resource=repository)(templates)
+
+    assert _needed(templates.estate(environment(ENDPOINTS))) == []
 
 
 def test_where_keys_of_tokens_are_an_object_it_must_pass_too() -> None:
