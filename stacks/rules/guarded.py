@@ -8,7 +8,7 @@ that name bucket and table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -219,10 +219,17 @@ def _table(resource: Resource) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a request comes; an endpoint of None is over the internet."""
+    """
+    How a request comes.
+
+    Attributes:
+        endpoint: Of which VPC; None is over the internet.
+        headers: What else is sent, by the condition keys it becomes.
+    """
 
     channel: Channel = Channel.TLS13
     endpoint: Endpoint | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 FROM_OUTSIDE: Final = Way()
@@ -235,7 +242,6 @@ def ask_bucket(
     *,
     key: str = "",
     way: Way = FROM_OUTSIDE,
-    **more: ContextValue,
 ) -> Question:
     """
     Ask S3 for something.
@@ -246,11 +252,10 @@ def ask_bucket(
         action: `s3:GetObject`.
         key: The object's; empty for the bucket itself.
         way: How the request comes.
-        more: Further condition keys, `__` for `:` and `_` for `-`.
     """
     place = bucket.resource.estate.place
     context: dict[str, ContextValue] = {**_CHANNELS[way.channel], "s3:ResourceAccount": place.account}
-    context |= {name.replace("__", ":").replace("_", "-"): value for name, value in more.items()}
+    context |= way.headers
     if way.endpoint is not None:
         context["aws:SourceVpce"] = way.endpoint.id
     resource = f"{bucket.arn}/{key}" if key else bucket.arn
