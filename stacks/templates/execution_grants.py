@@ -93,8 +93,12 @@ def documents(environment: Environment) -> dict[str, PolicyDocument]:
 
 def made_roles(environment: Environment) -> list[str]:
     """Give the ARNs of the roles that stacks make; those of the bootstrap stack are not among them."""
-    kinds = [kind for kind in get_args(naming.RoleKind) if kind not in _BY_BOOTSTRAP]
-    return [naming.role_arn(environment, kind) for kind in kinds]
+    return [naming.role_arn(environment, kind) for kind in _made(environment)]
+
+
+def _made(environment: Environment) -> list[naming.RoleKind]:
+    absent = _BY_BOOTSTRAP if environment.registry.backup_days is not None else {*_BY_BOOTSTRAP, "backup"}
+    return [kind for kind in get_args(naming.RoleKind) if kind not in absent]
 
 
 def own_stacks(environment: Environment) -> ConditionElement:
@@ -617,6 +621,7 @@ def _passing(environment: Environment) -> tuple[Statement, ...]:
             when=[StringEquals({"iam:PassedToService": service})],
         )
         for kind, service in _PASSED.items()
+        if kind in _made(environment)
     )
 
 
