@@ -59,7 +59,7 @@ def there_is_one_load_balancer(estate: Estate) -> Iterator[Fault]:
 def one_listener_passes_tcp_through(balancer: Resource) -> Iterator[Fault]:
     """The load balancer has one listener: TCP on port 443 to TCP on the instance, with no certificate and no policy."""
     listeners = balancer.tables("Listeners")
-    if len(listeners) != 1 or len(listed(balancer.get("Listeners"))) != 1:
+    if len(listeners) != 1:
         yield balancer.fault("Listeners", found=Said(f"{len(listeners)} listeners"), expected="one listener")
     for path, listener in listeners:
         yield from _faults_of_listener(balancer, path, listener)
@@ -232,21 +232,20 @@ def names_of_the_ingress_are_aliases(records: Resource) -> Iterator[Fault]:
             )
             continue
         wanted = {"DNSName": "DNSName", "HostedZoneId": "CanonicalHostedZoneNameID"}
-        named = [_attribute_of_balancer(records.estate, alias.get(name)) for name in wanted]
-        for (name, attribute), found in zip(wanted.items(), named, strict=True):
-            if found is None or found[1] != attribute or found[0] != (named[0] or found)[0]:
+        for name, attribute in wanted.items():
+            if _attribute_of_balancer(records.estate, alias.get(name)) != attribute:
                 yield records.fault(
                     f"{at}AliasTarget.{name}", found=alias.get(name), expected=f"{attribute} of the load balancer"
                 )
 
 
-def _attribute_of_balancer(estate: Estate, value: object) -> tuple[Resource, str] | None:
-    """Say which load balancer's which attribute a value is; a prefix before the name does not hide it."""
+def _attribute_of_balancer(estate: Estate, value: object) -> str | None:
+    """Say which attribute of a load balancer a value is; a prefix before the name does not hide it."""
     for balancer in estate.of_type(LOAD_BALANCER):
         for attribute in ("DNSName", "CanonicalHostedZoneNameID"):
             own = estate.resolver.value(balancer.stack, {"Fn::GetAtt": [balancer.logical_id, attribute]})
             if isinstance(value, str) and (value == own or value.endswith(f".{own}")):
-                return balancer, attribute
+                return attribute
     return None
 
 

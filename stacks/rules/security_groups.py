@@ -112,7 +112,7 @@ def instances_reach_aws_and_the_upstream_alone(estate: Estate) -> Iterator[Fault
     found = passages_of(estate, groups, Way.EGRESS)
     for passage in found:
         is_upstream = passage.is_exactly(*upstream) and not _is_wide(passage)
-        if not (passage.is_exactly(_TLS_PORT) or is_upstream or _leads_nowhere(passage)):
+        if not (passage.is_exactly(_TLS_PORT) or is_upstream):
             ports = ", ".join(f"{port}" for port in sorted({_TLS_PORT, *upstream}))
             yield passage.fault(
                 found=Said(f"{_span(passage)} to {_names(passage)}"),
@@ -175,7 +175,7 @@ def every_rule_names_ports_that_are(estate: Estate) -> Iterator[Fault]:
         if len(passage.peers) != 1:
             yield passage.fault(found=Said(_names(passage)), expected="one network or one group")
         for name in ("CidrIp", "CidrIpv6"):
-            if name in passage.peers and passage.cidr is None and len(passage.peers) == 1:
+            if set(passage.peers) == {name} and passage.cidr is None:
                 yield passage.fault(at=name, found=passage.peers[name], expected="a network without host bits")
 
 

@@ -73,6 +73,11 @@ def _kms(properties: Document) -> None:
     rule["ServerSideEncryptionByDefault"] = {"SSEAlgorithm": "aws:kms"}
 
 
+def _with_a_key(properties: Document) -> None:
+    rule = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
+    rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] = "alias/aws/s3"
+
+
 def _without_policy(templates: Templates) -> None:
     del templates.bodies["certificate_store"]["Resources"]["LogBucketPolicy"]
 
@@ -119,6 +124,7 @@ CASES = [
     Case(_first, _without_policy, BUCKET, "no policy"),
     Case(_first, _by_its_name, f"{LOG}.S3BucketName", "which may come later"),
     Case(_first, _all_in_one, f"{LOG}.S3BucketName", "LogBucketPolicy"),
+    Case(_by_s3, log_bucket(_with_a_key), f"{BUCKET}.Properties.BucketEncryption", "AES256"),
     Case(_by_s3, log_bucket(_kms), f"{BUCKET}.Properties.BucketEncryption", "AES256"),
     Case(_admits, not_for(BY_SERVICE), POLICY, BY_SERVICE),
     Case(_admits, not_for(BY_ACCOUNT), POLICY, BY_ACCOUNT),

@@ -188,6 +188,7 @@ CASES = [
     Case(_header, balancer("Policies.0.InstancePorts", ...), f"{PROPERTIES}.Policies.0.InstancePorts"),
     Case(_header, _second_proxy_policy, f"{PROPERTIES}.Policies", "2 of"),
     Case(_header, balancer("Policies.0.Attributes.0.Value", "false"), f"{PROPERTIES}.Policies.0.Attributes"),
+    Case(_header, balancer("Policies.0.Attributes", ...), f"{PROPERTIES}.Policies.0.Attributes"),
     Case(_header, balancer("Policies.0.Attributes", []), f"{PROPERTIES}.Policies.0.Attributes"),
     Case(_header, balancer("Policies.0.PolicyType", "ProxyProtocolPolicy"), f"{PROPERTIES}.Policies"),
     Case(_demand, variable(Variable.PROXY_PROTOCOL, "forbidden"), f"{CONTAINER}.Environment", "forbidden"),

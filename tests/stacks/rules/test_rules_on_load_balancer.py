@@ -101,9 +101,12 @@ def _no_output(value: str) -> Spoil:
     return spoil
 
 
-def _ipv6_subnets(templates: Templates) -> None:
-    for subnet in templates.resources("AWS::EC2::Subnet"):
-        subnet["Properties"]["AssignIpv6AddressOnCreation"] = True
+def _ipv6_subnets(name: str, value: object) -> Spoil:
+    def spoil(templates: Templates) -> None:
+        for subnet in templates.resources("AWS::EC2::Subnet"):
+            subnet["Properties"][name] = value
+
+    return spoil
 
 
 _one = load_balancer.there_is_one_load_balancer
@@ -178,11 +181,18 @@ CASES = [
         record(HostedZoneId={"Fn::GetAtt": ["LoadBalancer", "CanonicalHostedZoneName"]}),
         "ingress.Record.Properties.AliasTarget.HostedZoneId",
     ),
+    Case(
+        _alias,
+        record(DNSName={"Fn::GetAtt": ["LoadBalancer", "CanonicalHostedZoneNameID"]}),
+        "ingress.Record.Properties.AliasTarget.DNSName",
+        "DNSName of the load balancer",
+    ),
     Case(_ipv6, record(Type="AAAA"), "ingress.Record.Properties.Type", "AAAA"),
     Case(
         _ipv6, record(DNSName={"Fn::Sub": "dualstack.${LoadBalancer.DNSName}"}), "ingress.Record.Properties.AliasTarget"
     ),
-    Case(_ipv6, _ipv6_subnets, "network.PublicSubnetA"),
+    Case(_ipv6, _ipv6_subnets("AssignIpv6AddressOnCreation", True), "network.PublicSubnetA"),
+    Case(_ipv6, _ipv6_subnets("Ipv6CidrBlock", "2001:db8::/64"), "network.PublicSubnetA"),
     Case(_zones, _zone({"Fn::Select": [0, {"Fn::GetAZs": ""}]}), "network.", "GetAZs"),
     Case(_zones, _zone(...), "network.", "a zone of us-east-1"),
     Case(_zones, _zone("us-west-2a"), "network.", "us-west-2a"),
@@ -195,6 +205,15 @@ def test_an_alias_by_its_own_names_is_right() -> None:
 
     assert _alias(templates.estate()) == []
     assert _ipv6(templates.estate()) == []
+
+
+def test_a_zone_may_be_said_by_its_id() -> None:
+    templates = Templates.of()
+    for subnet in templates.resources("AWS::EC2::Subnet"):
+        del subnet["Properties"]["AvailabilityZone"]
+        subnet["Properties"]["AvailabilityZoneId"] = "use1-az4"
+
+    assert _zones(templates.estate()) == []
 
 
 def test_a_derived_name_that_fits_is_right() -> None:

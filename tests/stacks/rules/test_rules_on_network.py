@@ -124,6 +124,11 @@ CASES = [
     ),
     Case(_nat, _private_table_on_the_internet, "network.PrivateRouteA.Properties.NatGatewayId"),
     Case(_nat, _nat_by_its_id, "network.PrivateRouteB.Properties.NatGatewayId", "nat-0a1b2c3d"),
+    Case(
+        _nat,
+        resource("network", "PrivateRouteB", "Properties.NatGatewayId", {"Ref": "InternetGateway"}),
+        "network.PrivateRouteB.Properties.NatGatewayId",
+    ),
     Case(_nat, _through_an_instance, "network.PrivateRouteB.Properties.NatGatewayId"),
     Case(
         _nat,
@@ -135,6 +140,12 @@ CASES = [
     Case(_nat, resource("network", "NatGatewayA", "Properties.ConnectivityType", "private"), "network.NatGatewayA"),
     Case(_attached, resource("network", "PublicRoute", "DependsOn", ...), "network.PublicRoute", "DependsOn"),
     Case(_attached, removed("AWS::EC2::VPCGatewayAttachment"), "network.PublicRoute", "attached"),
+    Case(
+        _attached,
+        resource("network", "InternetGatewayAttachment", "Properties.InternetGatewayId", "igw-0a1b2c3d"),
+        "network.PublicRoute",
+        "attached",
+    ),
     Case(_attached, _another_vpcs_gateway, "network.PublicRoute", "this VPC"),
     Case(_flow, removed(FLOW_LOG), "network.Vpc", "no flow log"),
     Case(_flow, put(FLOW_LOG, "TrafficType", "ACCEPT"), "observability.FlowLog.Properties.TrafficType"),
@@ -142,6 +153,21 @@ CASES = [
     Case(_flow, put(FLOW_LOG, "ResourceId", "vpc-0a1b2c3d"), "network.Vpc"),
     Case(_flow, put(FLOW_LOG, "ResourceType", "Subnet"), "network.Vpc"),
 ]
+
+
+def test_without_a_word_a_subnet_gives_no_address() -> None:
+    templates = Templates.of()
+    put("AWS::EC2::Subnet", "MapPublicIpOnLaunch", ...)(templates)
+
+    assert _subnets(templates.estate()) == []
+
+
+def test_a_route_to_a_network_of_the_house_is_no_way_out() -> None:
+    templates = Templates.of()
+    route = {"RouteTableId": {"Ref": "PrivateRouteTableA"}, "DestinationCidrBlock": "10.0.0.0/8"}
+    added("network", "AWS::EC2::Route", VpcPeeringConnectionId="pcx-0a1b2c3d", **route)(templates)
+
+    assert _nat(templates.estate()) == []
 
 
 def test_a_launch_configuration_without_an_address_is_right() -> None:

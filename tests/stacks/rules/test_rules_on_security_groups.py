@@ -120,6 +120,7 @@ CASES = [
     Case(_partners, partners("FromPort", 80), _IN, "443"),
     Case(_partners, partners("IpProtocol", "-1"), _IN, "443"),
     Case(_partners, partners("CidrIp", "0.0.0.0/0"), f"{_IN}.CidrIp", "Everybody"),
+    Case(_partners, partners("CidrIp", "198.0.0.0/7"), f"{_IN}.CidrIp", "Everybody"),
     Case(_partners, partners("CidrIp", ...), _IN, "one IPv4 network"),
     Case(_partners, partners("CidrIpv6", "2001:db8::/32"), _IN, "one IPv4 network"),
     Case(
@@ -169,6 +170,7 @@ CASES = [
         "AWS::EC2::SecurityGroupEgress",
     ),
     Case(_for, partners("Description", ...), f"{_IN}.Description", "nothing"),
+    Case(_for, partners("Description", " "), f"{_IN}.Description"),
     Case(_for, partners("Description", ""), f"{_IN}.Description"),
     Case(_for, partners("Description", "the partners' network"), f"{_IN}.Description", "1 to 255"),
     Case(_for, put(INGRESS, "Description", ...), "ingress.", "nothing"),
@@ -190,6 +192,7 @@ CASES = [
     Case(_world, _open(CidrIp="128.0.0.0/1"), "ingress.Another"),
     Case(_world, _open(SourcePrefixListId="pl-0123"), "ingress.Another"),
     Case(_world, _open(CidrIp="anywhere"), "ingress.Another"),
+    Case(_world, _open(CidrIpv6="anywhere"), "ingress.Another"),
     Case(_world, inline(_INTO, CidrIp="0.0.0.0/0", FromPort=20, ToPort=25), f"{BALANCERS}.SecurityGroupIngress.1"),
     Case(_world, rule_of_instances(CidrIp="0.0.0.0/0", FromPort=443, ToPort=443), "ingress.Other"),
     Case(_acl, acl(), "network.Acl", "22"),
@@ -205,6 +208,20 @@ def test_the_world_may_be_let_in_on_purpose() -> None:
 
     assert _partners(templates.estate()) == []
     assert _world(templates.estate()) == []
+
+
+def test_a_whole_eighth_is_still_somebodys() -> None:
+    templates = Templates.of()
+    partners("CidrIp", "17.0.0.0/8")(templates)
+
+    assert _partners(templates.estate()) == []
+
+
+def test_a_group_may_let_a_range_of_ports_out_to_a_network() -> None:
+    templates = Templates.of()
+    out("InstanceSecurityGroup", CidrIp="10.9.0.0/24", FromPort=1, ToPort=9000)(templates)
+
+    assert _says(templates.estate()) == []
 
 
 def test_an_upstream_is_let_out_to_by_network_or_group() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from service.contract import Variable
+from stacks.catalog import assemble
 from stacks.rules import vpc_endpoints
-from tests.stacks.environments import environment
+from stacks.rules.estate import Estate
+from stacks.rules.identities import Place
+from tests.stacks.environments import changed, environment
 from tests.stacks.rules.cases import Case, Document, Spoil, Templates, put, removed
 from tests.stacks.rules.test_rules_on_balanced_ports import variable
 from tests.stacks.rules.test_rules_on_network import added, resource
@@ -101,6 +104,7 @@ _S3 = "network.S3Endpoint.Properties.PolicyDocument"
 _DYNAMODB = "network.DynamoDbEndpoint"
 _STRANGER = {"AWS": "arn:aws:iam::999999999999:root"}
 _ELSEWHERE = "arn:aws:ecr:us-east-1:444455556666:repository/mtls-ingress-staging"
+_STORE = "arn:aws:s3:::mtls-ingress-staging-certificate-111122223333-us-east-1"
 _OURS = {"AWS": "arn:aws:iam::111122223333:root"}
 
 CASES = [
@@ -127,6 +131,14 @@ CASES = [
         "ecr.api",
         of=ENDPOINTS,
     ),
+    Case(
+        _there,
+        endpoint("EcrApiEndpoint", "ServiceName", "cn.com.amazonaws.us-east-1.ecr.api"),
+        "network.Vpc",
+        "ecr.api",
+        of=ENDPOINTS,
+    ),
+    Case(_there, endpoint("KmsEndpoint", "VpcEndpointType", ...), "network.Vpc", "kms", of=ENDPOINTS),
     Case(_there, _one_zone, "network.LogsEndpoint.Properties.SubnetIds", "us-east-1b", of=ENDPOINTS),
     Case(_there, _signals, "network.Vpc", "cloudformation", of=ENDPOINTS),
     Case(_there, _without_routes, "network.Vpc", "ssmmessages"),
@@ -161,6 +173,8 @@ CASES = [
     Case(_needed, says("S3Endpoint", Action="s3:GetObjectVersion"), _S3, "s3:GetObject on"),
     Case(_needed, says("S3Endpoint", Action="s3:GetObject"), _S3, "s3:GetObjectVersion on"),
     Case(_needed, says("S3Endpoint", Action="s3:ListBucket"), _S3),
+    Case(_needed, says("S3Endpoint", Resource=f"{_STORE}/server/*"), _S3, "manifest/server.json"),
+    Case(_needed, says("S3Endpoint", Resource=f"{_STORE}/manifest/*"), _S3, "s3:GetObject on arn:aws:s3:::mtls"),
     Case(_needed, says("S3Endpoint", Effect="Deny"), _S3, "denied"),
     Case(_needed, says("S3Endpoint", Resource="arn:aws:s3:::mtls-ingress-production-*"), _S3),
     Case(_needed, variable(Variable.CERTIFICATE_BUCKET, "another-bucket"), _S3, "another-bucket"),
@@ -176,6 +190,22 @@ CASES = [
     Case(_needed, written("EcsAgentEndpoint", Principal=_STRANGER), "network.EcsAgentEndpoint", "Poll", of=ENDPOINTS),
     Case(_needed, written("SsmMessagesEndpoint", Action="ssm:*"), "network.SsmMessages", "Control", of=ENDPOINTS),
 ]
+
+
+def test_what_says_no_type_is_a_gateway() -> None:
+    """AWS's own default (CloudFormation reference, AWS::EC2::VPCEndpoint)."""
+    templates = Templates.of()
+    endpoint("S3Endpoint", "VpcEndpointType", ...)(templates)
+
+    assert _gateways(templates.estate()) == []
+
+
+def test_endpoints_of_a_region_in_china_are_there_under_their_names() -> None:
+    moved = [(f"us-east-1{zone}", f"cn-north-1{zone}") for zone in "abc"]
+    chinese = changed(('region = "us-east-1"', 'region = "cn-north-1"'), *moved, name=ENDPOINTS)
+    estate = Estate({entry.name: entry.template for entry in assemble(chinese).every}, Place.of(chinese))
+
+    assert [str(finding) for rule in vpc_endpoints.RULES for finding in rule(estate)] == []
 
 
 def test_without_a_policy_everything_passes() -> None:
@@ -201,8 +231,7 @@ def test_where_keys_of_tokens_are_an_object_it_must_pass_too() -> None:
     variable(Variable.TOKEN_KEY_SET, "tokens/issuer.json")(templates)
     assert _needed(templates.estate()) == []
 
-    store = "arn:aws:s3:::mtls-ingress-staging-certificate-111122223333-us-east-1"
-    policy("S3Endpoint", lambda each: each.update(Resource=[f"{store}/server/*", f"{store}/manifest/*"]))(templates)
+    policy("S3Endpoint", lambda each: each.update(Resource=[f"{_STORE}/server/*", f"{_STORE}/manifest/*"]))(templates)
 
     assert any("tokens/issuer.json" in finding.message for finding in _needed(templates.estate()))
 
