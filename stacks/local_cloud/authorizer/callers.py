@@ -107,7 +107,7 @@ class Callers:
         return iam_backends[self._account][self._partition]
 
     def _session(self, session: Any, request: Request) -> Caller:
-        token = request.headers.get("X-Amz-Security-Token") or request.args.get("X-Amz-Security-Token", "")
+        token = request.headers.get("X-Amz-Security-Token") or _argument(request, "x-amz-security-token")
         if not hmac.compare_digest(token.encode(), session.session_token.encode()):
             raise UnknownCallerError("The security token included in the request is invalid.")
         if session.expiration.replace(tzinfo=UTC) < datetime.now(UTC):
@@ -152,9 +152,13 @@ def access_key(request: Request) -> str | None:
     """Read the access key from the header or, of a presigned address, from the query; None for an unsigned request."""
     if match := _HEADER_KEY.search(request.headers.get("Authorization", "")):
         return match[1] or match[2]
-    if credential := request.args.get("X-Amz-Credential"):
-        return credential.partition("/")[0]
-    return request.args.get("AWSAccessKeyId")
+    key = _argument(request, "x-amz-credential").partition("/")[0] or _argument(request, "awsaccesskeyid")
+    return key or None
+
+
+def _argument(request: Request, name: str) -> str:
+    """Read an argument of a presigned address, which the two versions of signatures write in different cases."""
+    return next((value for each, value in request.args.items() if each.lower() == name), "")
 
 
 def _policies(bearer: Any) -> Iterator[PolicyText]:

@@ -285,7 +285,7 @@ def _keys(request: Request) -> Context:
     signed = request.headers.get("Authorization", "")
     if signed:
         keys["s3:signatureversion"] = _SIGNATURE if signed.startswith(_SIGNATURE) else "AWS"
-    elif "X-Amz-Signature" in request.args or "Signature" in request.args:
+    elif {"X-Amz-Signature", "Signature"} & set(request.args):
         is_new = "X-Amz-Signature" in request.args
         keys |= {"s3:authtype": "REST-QUERY-STRING", "s3:signatureversion": _SIGNATURE if is_new else "AWS"}
     for name, value in request.headers.items():

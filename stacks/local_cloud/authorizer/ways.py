@@ -75,7 +75,7 @@ class Ways:
             return Way()
         endpoint = self._endpoint(instance, service)
         if endpoint is not None:
-            policy = understood(PolicyText(f"endpoint policy {endpoint.id}", endpoint.policy_document))
+            policy = understood(PolicyText(endpoint.id, endpoint.policy_document))
             return Way(endpoint.id, endpoint.vpc_id, (policy,))
         if not self._leads_out(instance.subnet_id):
             raise NoWayError(instance.id, instance.subnet_id, service)
@@ -86,7 +86,7 @@ class Ways:
         endpoint = self._deployed.ec2.vpc_end_points.get(endpoint_id)
         if endpoint is None:
             return Way(endpoint_id)
-        policy = understood(PolicyText(f"endpoint policy {endpoint.id}", endpoint.policy_document))
+        policy = understood(PolicyText(endpoint.id, endpoint.policy_document))
         return Way(endpoint.id, endpoint.vpc_id, (policy,))
 
     def _instance(self, instance_id: str) -> Any:
