@@ -103,6 +103,11 @@ def through(environment: Environment, *services: str) -> str | list[str]:
     return names if len(names) > 1 else names[0]
 
 
+def via(environment: Environment, *services: str) -> ConditionElement:
+    """Say that a key is used on behalf of one of these services alone, in the principal's name."""
+    return StringEquals({"kms:ViaService": through(environment, *services)})
+
+
 def trust_service(name: str, *when: ConditionElement) -> PolicyDocument:
     """Let an AWS service take a role."""
     return policy(_trust(service(name), when))

@@ -53,7 +53,7 @@ from service import contract
 from stacks import naming
 from stacks.environment import Environment, OwnNetwork
 from stacks.naming import Output
-from stacks.permissions import PolicyDocument, Statement, allow, arn, deny, policy, service, through
+from stacks.permissions import PolicyDocument, Statement, allow, arn, deny, policy, service, via
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.log_delivery import (
@@ -340,6 +340,13 @@ def _only_our_encryption(store: _Store, key: Key) -> list[Statement]:
             store.key_objects,
             when=[StringNotEquals({key_id: GetAtt(key, "Arn")}), Null({key_id: False})],
         ),
+        # Asked for KMS and told no key, S3 takes its own and not the bucket's (S3 API, PutObject).
+        deny(
+            "OnlyWithANamedKey",
+            uploads,
+            store.key_objects,
+            when=[StringEquals({encryption: "aws:kms"}), Null({key_id: True})],
+        ),
     ]
 
 
@@ -424,7 +431,7 @@ def _task_policy(template: Template, store: _Store, key: Key) -> ManagedPolicy:
             allow("ReadManifest", [s3_actions.GetObject], store.object(contract.MANIFEST_KEY)),
             allow("ReadPair", [s3_actions.GetObject, s3_actions.GetObjectVersion], pair),
             *key_set_grants,
-            allow("DecryptThroughS3", [kms.Decrypt], GetAtt(key, "Arn"), when=[_through_s3(store.environment)]),
+            allow("DecryptThroughS3", [kms.Decrypt], GetAtt(key, "Arn"), when=[via(store.environment, "s3")]),
         ),
     )
 
@@ -445,7 +452,7 @@ def _certificate_admin_policy(template: Template, store: _Store, key: Key) -> Ma
                 "EncryptAndDecryptThroughS3",
                 [kms.Decrypt, kms.GenerateDataKey],
                 GetAtt(key, "Arn"),
-                when=[_through_s3(store.environment)],
+                when=[via(store.environment, "s3")],
             ),
         ),
     )
@@ -487,7 +494,7 @@ def _break_glass_policy(template: Template, store: _Store, key: Key) -> ManagedP
                 ],
                 store.bucket,
             ),
-            allow("DecryptThroughS3", [kms.Decrypt], GetAtt(key, "Arn"), when=[_through_s3(store.environment)]),
+            allow("DecryptThroughS3", [kms.Decrypt], GetAtt(key, "Arn"), when=[via(store.environment, "s3")]),
             allow(
                 "MendKey",
                 [kms.DescribeKey, kms.GetKeyPolicy, kms.PutKeyPolicy, kms.EnableKey, kms.CancelKeyDeletion],
@@ -495,7 +502,3 @@ def _break_glass_policy(template: Template, store: _Store, key: Key) -> ManagedP
             ),
         ),
     )
-
-
-def _through_s3(environment: Environment) -> StringEquals:
-    return StringEquals({"kms:ViaService": through(environment, "s3")})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from awacs import backup as backup_actions
 from awacs import dynamodb as dynamodb_actions
 from awacs import kms, tag
-from awacs.aws import Bool, StringEquals
+from awacs.aws import Bool
 from troposphere import GetAtt, Ref, Template
 from troposphere.backup import (
     BackupPlan,
@@ -37,7 +37,7 @@ from service.contract import CLIENT_INDEX, RegistryAttribute
 from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
-from stacks.permissions import allow, policy, through, trust_service
+from stacks.permissions import allow, policy, trust_service, via
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.retention import RETAINED
@@ -93,13 +93,9 @@ def _task_policy(template: Template, environment: Environment, table: Table, key
         PolicyDocument=policy(
             # One certificate by its fingerprint, never the list of all clients.
             allow("FindClient", [dynamodb_actions.GetItem], GetAtt(table, "Arn")),
-            allow("DecryptThroughDynamoDb", [kms.Decrypt], GetAtt(key, "Arn"), when=[_through_dynamodb(environment)]),
+            allow("DecryptThroughDynamoDb", [kms.Decrypt], GetAtt(key, "Arn"), when=[via(environment, "dynamodb")]),
         ),
     )
-
-
-def _through_dynamodb(environment: Environment) -> StringEquals:
-    return StringEquals({"kms:ViaService": through(environment, "dynamodb")})
 
 
 # -- backup ------------------------------------------------------------------------
@@ -184,7 +180,7 @@ def _backup_policy(
                 "UseKeyThroughDynamoDb",
                 [kms.Decrypt, kms.GenerateDataKey],
                 GetAtt(key, "Arn"),
-                when=[_through_dynamodb(environment)],
+                when=[via(environment, "dynamodb")],
             ),
             allow(
                 "LetBackupUseKey",

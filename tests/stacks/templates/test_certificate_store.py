@@ -179,7 +179,7 @@ KEY_ID = "s3:x-amz-server-side-encryption-aws-kms-key-id"
     ("asked", "statements_denying"),
     [
         ({}, set()),
-        ({ENCRYPTION: "aws:kms"}, set()),
+        ({ENCRYPTION: "aws:kms"}, {"OnlyWithANamedKey"}),
         ({ENCRYPTION: "aws:kms", KEY_ID: KEY_ARN}, set()),
         ({ENCRYPTION: "aws:kms", KEY_ID: "arn:aws:kms:us-east-1:1:key/other"}, {"OnlyEncryptedWithOurKey"}),
         ({ENCRYPTION: "AES256"}, {"OnlyEncryptedByKms"}),

@@ -1,0 +1,98 @@
+"""The client registry: grown, gone back in, backed up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from stacks.catalog import assemble
+from stacks.environment import Registry
+from stacks.rules import registry
+from tests.stacks.environments import environment
+from tests.stacks.rules.cases import Case, Spoil, Templates, put
+
+TABLE = "client_registry.ClientRegistry.Properties"
+PLAN = "client_registry.ClientRegistryBackupPlan"
+SELECTION = "client_registry.ClientRegistryBackupSelection"
+
+
+def backed_up(change: Spoil | None = None) -> Spoil:
+    """Take the templates of an environment with backups, and change something in them."""
+
+    def spoil(templates: Templates) -> None:
+        with_backups = dataclasses.replace(environment(), registry=Registry(backup_days=30))
+        entries = assemble(with_backups).every
+        templates.bodies.clear()
+        templates.bodies.update((entry.name, json.loads(entry.body)) for entry in entries)
+        if change is not None:
+            change(templates)
+
+    return spoil
+
+
+def _not_selected(templates: Templates) -> None:
+    templates.properties("AWS::Backup::BackupSelection")["BackupSelection"]["Resources"] = ["arn:aws:dynamodb:::x"]
+
+
+def _never_selected(templates: Templates) -> None:
+    templates.remove("AWS::Backup::BackupSelection")
+
+
+def _by_another_role(templates: Templates) -> None:
+    selection = templates.properties("AWS::Backup::BackupSelection")["BackupSelection"]
+    selection["IamRoleArn"] = "arn:aws:iam::111122223333:role/mtls-ingress/mtls-ingress-staging-task"
+
+
+def rule_having(name: str, value: object) -> Spoil:
+    """Set a key of the backup plan's rule; `...` takes it away."""
+
+    def spoil(templates: Templates) -> None:
+        rule = templates.properties("AWS::Backup::BackupPlan")["BackupPlan"]["BackupPlanRule"][0]
+        if value is ...:
+            del rule[name]
+        else:
+            rule[name] = value
+
+    return spoil
+
+
+def _no_rules(templates: Templates) -> None:
+    templates.properties("AWS::Backup::BackupPlan")["BackupPlan"]["BackupPlanRule"] = []
+
+
+GROWS = registry.every_table_grows_with_its_load
+BACK = registry.every_table_can_be_gone_back_in
+PROTECTED = registry.every_table_is_protected_from_deletion
+ENCRYPTED = registry.every_table_is_encrypted_with_our_key
+BACKUP = registry.a_backup_plan_backs_the_registry_up
+
+CASES = [
+    Case(GROWS, put("AWS::DynamoDB::Table", "BillingMode", "PROVISIONED"), f"{TABLE}.BillingMode"),
+    Case(GROWS, put("AWS::DynamoDB::Table", "BillingMode", ...), f"{TABLE}.BillingMode"),
+    Case(BACK, put("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification", ...), TABLE),
+    Case(
+        BACK,
+        put("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", value=False),
+        TABLE,
+    ),
+    Case(PROTECTED, put("AWS::DynamoDB::Table", "DeletionProtectionEnabled", value=False), TABLE),
+    Case(PROTECTED, put("AWS::DynamoDB::Table", "DeletionProtectionEnabled", ...), TABLE),
+    Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification", ...), f"{TABLE}.SSESpecification"),
+    Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.SSEEnabled", value=False), TABLE),
+    Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", ...), TABLE, "the ARN of a key"),
+    Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", "alias/aws/dynamodb"), TABLE),
+    Case(BACKUP, backed_up(_not_selected), PLAN, "selected"),
+    Case(BACKUP, backed_up(_never_selected), PLAN, "selected"),
+    Case(BACKUP, backed_up(_by_another_role), SELECTION, "backup.amazonaws.com"),
+    Case(BACKUP, backed_up(rule_having("TargetBackupVault", "Default")), PLAN, "a vault of the templates"),
+    Case(BACKUP, backed_up(rule_having("ScheduleExpression", ...)), PLAN, "when"),
+    Case(BACKUP, backed_up(rule_having("Lifecycle", ...)), PLAN, "an end to each backup"),
+    Case(BACKUP, backed_up(_no_rules), PLAN, "a rule"),
+]
+
+
+def test_a_registry_with_backups_is_as_it_must_be() -> None:
+    templates = Templates.of()
+    backed_up()(templates)
+
+    assert [str(finding) for rule in registry.RULES for finding in rule(templates.estate())] == []
