@@ -45,6 +45,7 @@ class Output(StrEnum):
     CLIENT_REGISTRY_TABLE_NAME = "ClientRegistryTableName"
     CLIENT_REGISTRY_KEY_ARN = "ClientRegistryKeyArn"
     REPOSITORY_URI = "RepositoryUri"
+    REPOSITORY_KEY_ARN = "RepositoryKeyArn"
     LOAD_BALANCER_NAME = "LoadBalancerName"
     LOAD_BALANCER_DNS_NAME = "LoadBalancerDnsName"
     LOAD_BALANCER_ZONE_ID = "LoadBalancerZoneId"

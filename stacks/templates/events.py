@@ -196,7 +196,13 @@ def _of_certificate_bucket(template: Template, environment: Environment) -> list
 
 
 def _of_keys(template: Template, environment: Environment) -> Notice:
-    outputs = [Output.CERTIFICATE_KEY_ARN, Output.CLIENT_REGISTRY_KEY_ARN, Output.LOG_KEY_ARN, Output.ALARM_KEY_ARN]
+    outputs = [
+        Output.CERTIFICATE_KEY_ARN,
+        Output.CLIENT_REGISTRY_KEY_ARN,
+        Output.REPOSITORY_KEY_ARN,
+        Output.LOG_KEY_ARN,
+        Output.ALARM_KEY_ARN,
+    ]
     outputs += [Output.TRAIL_KEY_ARN] if environment.audit_trail is not None else []
     keys = [take(template, environment, output) for output in outputs]
     return Notice(

@@ -38,6 +38,7 @@ def build(environment: Environment) -> Template:
         )
     )
     offer(template, Output.REPOSITORY_URI, GetAtt(repository, "RepositoryUri"))
+    offer(template, Output.REPOSITORY_KEY_ARN, GetAtt(key, "Arn"))
     return template
 
 
