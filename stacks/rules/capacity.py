@@ -60,18 +60,33 @@ def what_gives_capacity_has_no_name(estate: Estate) -> Iterator[Fault]:
     why="CloudFormation then knows no order: at deletion the one is still in use by the other",
     source="containers-roadmap issue 631; ECS guide, deleting a capacity provider",
 )
-def what_gives_capacity_is_joined_by_reference(estate: Estate) -> Iterator[Fault]:
-    """Every capacity provider refers to a group, one that no other has, and an association to it and to a cluster."""
+def groups_and_providers_are_joined_by_reference(estate: Estate) -> Iterator[Fault]:
+    """Every capacity provider refers to a group of its own, and every group has a provider."""
     providers = estate.of_type(PROVIDER)
-    for provider in providers:
-        group, path = group_of(provider), f"{_PROVIDER}.AutoScalingGroupArn"
-        if group is None or not mentions(provider, path, group):
+    owned = [group_of(provider) for provider in providers]
+    for group in estate.of_type(GROUP):
+        if group not in owned:
+            yield group.fault("", found=Said("no capacity provider that refers to it"), expected="one")
+    path = f"{_PROVIDER}.AutoScalingGroupArn"
+    for provider, own in zip(providers, owned, strict=True):
+        if own is None or not mentions(provider, path, own):
             yield provider.fault(path, found=provider.get(path), expected="a reference to an Auto Scaling group")
-        elif [group_of(other) for other in providers].count(group) > 1:
-            yield provider.fault(path, found=Said(f"{group.name}, that another has too"), expected="a group of its own")
-        if not any(mentions(each, "CapacityProviders", provider) for each in estate.of_type(ASSOCIATION)):
+        elif owned.count(own) > 1:
+            yield provider.fault(path, found=Said(f"{own.name}, that another has too"), expected="a group of its own")
+
+
+@rule(
+    "A9",
+    why="CloudFormation then knows no order: at deletion the one is still in use by the other",
+    source="containers-roadmap issue 631; ECS guide, deleting a capacity provider",
+)
+def clusters_and_providers_are_joined_by_reference(estate: Estate) -> Iterator[Fault]:
+    """An association refers to every capacity provider, and each to a cluster."""
+    associations = estate.of_type(ASSOCIATION)
+    for provider in estate.of_type(PROVIDER):
+        if not any(mentions(each, "CapacityProviders", provider) for each in associations):
             yield provider.fault("", found=Said("no association that refers to it"), expected="one with the cluster")
-    for association in estate.of_type(ASSOCIATION):
+    for association in associations:
         if not any(mentions(association, "Cluster", cluster) for cluster in estate.of_type(CLUSTER)):
             yield association.fault("Cluster", found=association.get("Cluster"), expected="a reference to a cluster")
 
@@ -327,7 +342,8 @@ def clusters_are_measured(cluster: Resource) -> Iterator[Fault]:
 
 RULES: Final[tuple[Rule, ...]] = (
     what_gives_capacity_has_no_name,
-    what_gives_capacity_is_joined_by_reference,
+    groups_and_providers_are_joined_by_reference,
+    clusters_and_providers_are_joined_by_reference,
     groups_can_be_deleted,
     the_provider_scales_and_drains,
     the_provider_decides_the_size,

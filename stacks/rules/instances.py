@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stacks.environment import Architecture
-from stacks.instance_types import architecture
+from stacks.instance_types import architecture, size
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.order import mentions
 from stacks.rules.register import Entry
@@ -35,6 +35,12 @@ _IMAGES: Final = {
 _PROCESSORS: Final = {Architecture.X86_64: "X86_64", Architecture.ARM64: "ARM64"}
 _INSTANCE_TYPE: Final = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _VOLUME_GIB: Final = 30
+_OTHER_WAYS: Final = (
+    "AWS::AutoScaling::LaunchConfiguration",
+    "AWS::EC2::EC2Fleet",
+    "AWS::EC2::Instance",
+    "AWS::EC2::SpotFleet",
+)
 _ROOT_DEVICE: Final = "/dev/xvda"
 _SESSION_MANAGER: Final = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AmazonSSMManagedInstanceCore")
 _AMI: Final = "ECS guide, retrieving Amazon ECS-optimized Linux AMI metadata"
@@ -45,12 +51,22 @@ _AGENT: Final = "ECS guide, container agent configuration"
 # -- what instances are started from ---------------------------------------------------
 
 
+@rule(
+    "AutoScaling.9",
+    why="what is started otherwise is replaced, drained and patched by nobody, and no rule here reads it",
+    source="Security Hub, AutoScaling.9; Auto Scaling guide, launch configurations",
+)
+def instances_come_from_groups_alone(estate: Estate) -> Iterator[Fault]:
+    """Instances are started by Auto Scaling groups from launch templates, and in no other way."""
+    for resource in estate.of_type(*_OTHER_WAYS):
+        yield resource.fault("", found=Said(f"a resource of type {resource.type}"), expected="none")
+
+
 @rule_of(
     GROUP,
     requirement="A8",
     why="CloudFormation sees no change behind $Latest, and whoever makes a version rolls it out past it",
     source="CloudFormation guide, AWS::AutoScaling::AutoScalingGroup LaunchTemplateSpecification",
-    also=("AutoScaling.9",),
 )
 def groups_start_the_version_that_is_said(group: Resource) -> Iterator[Fault]:
     """A group starts instances by a launch template of the templates, in the version Fn::GetAtt gives of it."""
@@ -115,6 +131,25 @@ def image_instance_and_task_have_one_processor(launch_template: Resource) -> Ite
         if platform.get("OperatingSystemFamily") != "LINUX":
             found = platform.get("OperatingSystemFamily")
             yield definition.fault("RuntimePlatform.OperatingSystemFamily", found=found, expected='"LINUX"')
+
+
+@rule_of(
+    LAUNCH_TEMPLATE,
+    requirement="S3",
+    why="no instance ever has room for a task: the deployment waits, and managed scaling adds instances to no end",
+    source="ECS guide, task placement; EC2 guide, instance types",
+)
+def tasks_fit_on_their_instances(launch_template: Resource) -> Iterator[Fault]:
+    """What a task asks of processor and memory is there on an instance, beside the system and the agent."""
+    sizes = [size(kind) for _, _, kind in _instance_types(launch_template) if isinstance(kind, str)]
+    for room in [each for each in sizes if each is not None]:
+        for definition in _tasks_on(launch_template):
+            for name, has in (("Cpu", room.cpu_units), ("Memory", room.memory_mib)):
+                asked = sum(number(container.get(name)) or 0 for _, container in containers_of(definition))
+                wanted = max(asked, number(definition.get(name)) or 0)
+                if wanted > has:
+                    found = Said(f"{wanted:g} for the task")
+                    yield definition.fault("ContainerDefinitions", found=found, expected=f"{name} of {has} at most")
 
 
 def _instance_types(launch_template: Resource) -> Iterator[tuple[Resource, str, Any]]:
@@ -398,9 +433,11 @@ def _containers(launch_template: Resource) -> list[Mapping[str, Any]]:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    instances_come_from_groups_alone,
     groups_start_the_version_that_is_said,
     instances_start_from_the_ecs_image,
     image_instance_and_task_have_one_processor,
+    tasks_fit_on_their_instances,
     disks_are_encrypted,
     metadata_ends_at_the_instance,
     instances_have_no_public_address,

@@ -132,6 +132,25 @@ def tasks_are_on_the_bridge(task_definition: Resource) -> Iterator[Fault]:
 
 @rule_of(
     TASK_DEFINITION,
+    requirement="S21",
+    why="without the one the service reads neither certificate nor registry, without the other ECS starts nothing; and"
+    " what both share, the service may do too",
+    source="ECS guide, task IAM role and task execution IAM role",
+)
+def tasks_have_two_roles(task_definition: Resource) -> Iterator[Fault]:
+    """TaskRoleArn and ExecutionRoleArn are two roles of the templates."""
+    names = ("TaskRoleArn", "ExecutionRoleArn")
+    roles = [task_definition.estate.called(task_definition.get(name), "AWS::IAM::Role") for name in names]
+    for name, role in zip(names, roles, strict=True):
+        if role is None:
+            yield task_definition.fault(name, found=task_definition.get(name), expected="a role of the templates")
+    if roles[0] is not None and roles[0] == roles[1]:
+        found = task_definition.get("TaskRoleArn")
+        yield task_definition.fault("TaskRoleArn", found=found, expected="another role than ExecutionRoleArn")
+
+
+@rule_of(
+    TASK_DEFINITION,
     requirement="S10",
     why="the task sees the processes or the memory of its instance",
     source="Security Hub, ECS.3",
@@ -171,15 +190,16 @@ def tasks_have_no_disk(task_definition: Resource) -> Iterator[Fault]:
     source=f"{_API}: memory, memoryReservation",
 )
 def tasks_have_memory(task_definition: Resource) -> Iterator[Fault]:
-    """Every container has Memory, or its task has, in MiB; a MemoryReservation is not above it."""
+    """Every container has Memory, or its task has, in MiB; a MemoryReservation is below it."""
     whole = number(task_definition.get("Memory"))
     for path, container in containers_of(task_definition):
         hard, soft = (number(container.get(name)) for name in ("Memory", "MemoryReservation"))
         least = 6  # MiB, what Docker wants
-        if (hard if hard is not None else whole or 0) < least:
+        bound = hard if hard is not None else whole or 0
+        if bound < least:
             yield task_definition.fault(f"{path}.Memory", found=container.get("Memory"), expected="a number of MiB")
-        elif soft is not None and hard is not None and soft > hard:
-            expected = f"at most Memory, {hard:g}"
+        elif (soft or 0) >= bound:
+            expected = f"less than Memory, {bound:g}"
             yield task_definition.fault(
                 f"{path}.MemoryReservation", found=container["MemoryReservation"], expected=expected
             )
@@ -530,6 +550,7 @@ RULES: Final[tuple[Rule, ...]] = (
     every_service_runs_a_task_definition,
     old_revisions_stay,
     tasks_are_on_the_bridge,
+    tasks_have_two_roles,
     tasks_see_no_processes_of_the_host,
     tasks_have_no_disk,
     tasks_have_memory,

@@ -56,7 +56,7 @@ def a_new_deployment_is_forced_by_a_nonce(service: Resource) -> Iterator[Fault]:
     """A service that forces a new deployment names a nonce; releases differ by the image's digest (S14)."""
     path = "ForceNewDeployment"
     forced = flag(service.get(f"{path}.EnableForceNewDeployment"))
-    if forced is not False and service.get(path) is not None and not service.get(f"{path}.ForceNewDeploymentNonce"):
+    if forced and not service.get(f"{path}.ForceNewDeploymentNonce"):
         yield service.fault(f"{path}.ForceNewDeploymentNonce", found=None, expected="a nonce, or nothing forced")
 
 

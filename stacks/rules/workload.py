@@ -330,12 +330,12 @@ def a_release_can_always_take_a_step(service: Resource) -> Iterator[Fault]:
 def a_release_fits_on_the_instances(service: Resource) -> Iterator[Fault]:
     """With a MaximumPercent over 100 the Auto Scaling group's MaxSize takes all tasks a release may run at once."""
     desired, most = number(service.get("DesiredCount")), _percent(service, "MaximumPercent", 200)
-    if desired is None or most is None or most <= 100:  # noqa: PLR2004 -- percent
-        return
+    if desired is None or most is None:
+        return  # the rules on either say so
     run = int(desired) * most // 100
     for group in groups_of(service):
-        size = number(group.get("MaxSize"))
-        if size is None or size < run:
+        size = number(group.get("MaxSize")) or 0
+        if run > desired and size < run:
             expected = f"{run} at least, which {most} percent of {int(desired)} tasks are"
             yield group.fault("MaxSize", found=group.get("MaxSize"), expected=expected)
 

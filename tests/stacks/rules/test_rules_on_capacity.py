@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stacks.rules import capacity
+from stacks.rules.rule import Rule
 from tests.stacks.rules.cases import Case, Spoil, Templates, put, removed
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
@@ -17,6 +20,11 @@ AT_PROVIDER = f"capacity.CapacityProvider.Properties.{INSIDE}"
 def _second_provider(templates: Templates) -> None:
     resources = templates.bodies["capacity"]["Resources"]
     resources["AnotherProvider"] = resources["CapacityProvider"]
+
+
+def _second_group(templates: Templates) -> None:
+    resources = templates.bodies["capacity"]["Resources"]
+    resources["AnotherGroup"] = resources["AutoScalingGroup"]
 
 
 def _protected(*, new_instances: object, lifetime: object = ...) -> Spoil:
@@ -72,19 +80,20 @@ CASES = [
         "capacity.LaunchTemplate",
     ),
     Case(
-        capacity.what_gives_capacity_is_joined_by_reference,
+        capacity.groups_and_providers_are_joined_by_reference,
         put(PROVIDER, f"{INSIDE}.AutoScalingGroupArn", "ingress-group"),
         f"{AT_PROVIDER}.AutoScalingGroupArn",
     ),
-    Case(capacity.what_gives_capacity_is_joined_by_reference, _second_provider, AT_PROVIDER, "a group of its own"),
-    Case(capacity.what_gives_capacity_is_joined_by_reference, removed(ASSOCIATION), "capacity.CapacityProvider"),
+    Case(capacity.groups_and_providers_are_joined_by_reference, _second_provider, AT_PROVIDER, "a group of its own"),
+    Case(capacity.groups_and_providers_are_joined_by_reference, _second_group, "capacity.AnotherGroup", "no capacity"),
+    Case(capacity.clusters_and_providers_are_joined_by_reference, removed(ASSOCIATION), "capacity.CapacityProvider"),
     Case(
-        capacity.what_gives_capacity_is_joined_by_reference,
+        capacity.clusters_and_providers_are_joined_by_reference,
         put(ASSOCIATION, "CapacityProviders", ["FARGATE"]),
         "capacity.CapacityProvider",
     ),
     Case(
-        capacity.what_gives_capacity_is_joined_by_reference,
+        capacity.clusters_and_providers_are_joined_by_reference,
         put(ASSOCIATION, "Cluster", "default"),
         "capacity.CapacityProviderAssociation.Properties.Cluster",
     ),
@@ -144,6 +153,7 @@ CASES = [
     ),
     Case(capacity.there_is_an_instance_to_spare, put(GROUP, "MaxSize", "4"), f"{AT_GROUP}.MaxSize", "5 at least"),
     Case(capacity.there_is_an_instance_to_spare, put(GROUP, "MaxSize", ...), f"{AT_GROUP}.MaxSize"),
+    Case(capacity.there_is_an_instance_to_spare, put(GROUP, "MinSize", "-1"), f"{AT_GROUP}.MinSize"),
     Case(capacity.there_is_an_instance_to_spare, put(GROUP, "MinSize", "6"), f"{AT_GROUP}.MinSize"),
     Case(
         capacity.there_is_an_instance_to_spare,
@@ -205,6 +215,33 @@ def test_whole_protection_is_fine() -> None:
 
     assert capacity.termination_protection_is_whole_or_off(templates.estate()) == []
     assert capacity.instances_grow_no_older_than_a_month(templates.estate()) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        (capacity.groups_can_be_deleted, put(GROUP, "DeletionProtection", "none")),
+        (capacity.clusters_are_measured, put(CLUSTER, "ClusterSettings.0.Value", "enhanced")),
+        (capacity.groups_stand_behind_no_load_balancer, put(GROUP, "HealthCheckGracePeriod", 1)),
+        (capacity.instances_grow_no_older_than_a_month, put(GROUP, "MaxInstanceLifetime", 86_400)),
+        (capacity.instances_grow_no_older_than_a_month, put(GROUP, "MaxInstanceLifetime", 2_592_000)),
+        (capacity.there_is_an_instance_to_spare, put(GROUP, "MinSize", "0")),
+        (capacity.there_is_an_instance_to_spare, put(GROUP, "MinSize", "5")),
+        (
+            capacity.groups_are_measured,
+            put(
+                GROUP,
+                "MetricsCollection.0.Metrics",
+                ["GroupInServiceInstances", "GroupTerminatingInstances"],
+            ),
+        ),
+    ],
+)
+def test_what_aws_takes_and_we_need_is_fine(rule: Rule, spoil: Spoil) -> None:
+    templates = Templates.of()
+    spoil(templates)
+
+    assert rule(templates.estate()) == []
 
 
 def test_an_update_policy_for_scheduled_actions_is_fine() -> None:

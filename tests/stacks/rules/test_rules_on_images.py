@@ -140,6 +140,21 @@ def test_what_was_released_lately_may_stay(policy: str) -> None:
     assert images.old_images_go_and_recent_ones_stay(templates.estate()) == []
 
 
+def _symmetric_by_name(templates: Templates) -> None:
+    templates.bodies["images"]["Resources"]["RepositoryKey"]["Properties"]["KeySpec"] = "SYMMETRIC_DEFAULT"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_symmetric_by_name, put(REPOSITORY, "EncryptionConfiguration.EncryptionType", "KMS_DSSE"), key_policy(GRANT)],
+)
+def test_what_ecr_takes_is_fine(spoil: Spoil) -> None:
+    templates = Templates.of()
+    spoil(templates)
+
+    assert images.images_are_encrypted_with_a_key_of_ours(templates.estate()) == []
+
+
 def test_the_key_policy_of_the_guide_will_do() -> None:
     """The ECR guide grants through the service, to the account."""
     templates = Templates.of()

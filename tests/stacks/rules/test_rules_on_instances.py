@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from stacks.rules import instances
+from stacks.rules.rule import Rule
 from tests.stacks.rules.cases import Case, Document, Spoil, Templates, put, removed
 
 TEMPLATE = "AWS::EC2::LaunchTemplate"
@@ -98,7 +99,32 @@ def _agent(old: str, new: str, says: str) -> Case:
     return Case(instances.the_agent_is_told_what_it_must_know, replaced(old, new), f"{AT}.UserData", says)
 
 
+def _beside(resource_type: str) -> Spoil:
+    def spoil(templates: Templates) -> None:
+        templates.bodies["capacity"]["Resources"]["Beside"] = {"Type": resource_type, "Properties": {}}
+
+    return spoil
+
+
 CASES = [
+    Case(instances.instances_come_from_groups_alone, _beside("AWS::EC2::Instance"), "capacity.Beside"),
+    Case(instances.instances_come_from_groups_alone, _beside("AWS::EC2::SpotFleet"), "capacity.Beside"),
+    Case(instances.instances_come_from_groups_alone, _beside("AWS::EC2::EC2Fleet"), "capacity.Beside"),
+    Case(instances.instances_come_from_groups_alone, _beside("AWS::AutoScaling::LaunchConfiguration"), "capacity."),
+    Case(
+        instances.tasks_fit_on_their_instances,
+        put(TASK, "ContainerDefinitions.0.Memory", 2048),
+        "workload.TaskDefinition",
+        "Memory of 1884 at most",
+    ),
+    Case(
+        instances.tasks_fit_on_their_instances,
+        put(TASK, "ContainerDefinitions.0.Cpu", 4096),
+        "workload.TaskDefinition",
+        "Cpu of 2048 at most",
+    ),
+    Case(instances.tasks_fit_on_their_instances, put(TASK, "Memory", "4096"), "workload.TaskDefinition", "4096 for"),
+    Case(instances.tasks_fit_on_their_instances, inside("InstanceType", "t3.micro"), "workload.TaskDefinition"),
     Case(instances.groups_start_the_version_that_is_said, _version("$Latest"), "capacity.AutoScalingGroup"),
     Case(instances.groups_start_the_version_that_is_said, _version("1"), "capacity.AutoScalingGroup"),
     Case(
@@ -216,6 +242,7 @@ CASES = [
     _blocks("systemctl daemon-reload\n", "iptables -I DOCKER-USER -j RETURN\n", "RETURN"),
     _blocks(START, f"{START}\nExecStartPost=/usr/sbin/iptables -D DOCKER-USER 1", "-D DOCKER-USER"),
     _blocks("set -euo pipefail\n", "set -euo pipefail\nexit 0\n", "exit 0"),
+    _blocks("set -euo pipefail\n", "set -euo pipefail\nexec sleep infinity\n", "exec sleep"),
     _blocks("#!/bin/bash\n", "#cloud-config\n", "shell script"),
     _blocks("ECS_AWSVPC_BLOCK_IMDS=true\n", "", "ECS_AWSVPC_BLOCK_IMDS"),
     _agent("ECS_CLUSTER=${Cluster}\n", "", "no ECS_CLUSTER"),
@@ -283,6 +310,23 @@ def test_the_agents_file_may_be_written_line_by_line() -> None:
     user_data(rewrite)(templates)
 
     assert instances.the_agent_is_told_what_it_must_know(templates.estate()) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        (instances.metadata_ends_at_the_instance, inside("MetadataOptions.HttpProtocolIpv6", "disabled")),
+        (instances.disks_are_encrypted, inside("BlockDeviceMappings.0.Ebs.KmsKeyId", "alias/aws/ebs")),
+        (instances.tasks_fit_on_their_instances, inside("InstanceType", "x8i.large")),
+        (instances.tasks_fit_on_their_instances, put(TASK, "ContainerDefinitions.0.Memory", 1884)),
+    ],
+)
+def test_what_aws_takes_and_we_need_is_fine(rule: Rule, spoil: Spoil) -> None:
+    """Of an instance type whose name tells no size, nothing is claimed."""
+    templates = Templates.of()
+    spoil(templates)
+
+    assert rule(templates.estate()) == []
 
 
 def test_a_key_of_our_own_for_disks_needs_the_grant_of_auto_scaling() -> None:

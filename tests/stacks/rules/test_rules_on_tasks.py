@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stacks.rules import tasks
+from stacks.rules.rule import Rule
 from tests.stacks.rules.cases import Case, Spoil, Templates, put, removed
 
 TASK = "AWS::ECS::TaskDefinition"
@@ -93,6 +94,14 @@ CASES = [
         put("AWS::ECS::Service", "NetworkConfiguration", {"AwsvpcConfiguration": {"AssignPublicIp": "ENABLED"}}),
         "workload.Service.Properties.NetworkConfiguration",
     ),
+    Case(tasks.tasks_have_two_roles, put(TASK, "TaskRoleArn", ...), f"{AT}.TaskRoleArn"),
+    Case(tasks.tasks_have_two_roles, put(TASK, "ExecutionRoleArn", "arn:aws:iam::1:role/x"), f"{AT}.ExecutionRoleArn"),
+    Case(
+        tasks.tasks_have_two_roles,
+        put(TASK, "TaskRoleArn", {"Ref": "ExecutionRoleArn"}),
+        f"{AT}.TaskRoleArn",
+        "another",
+    ),
     Case(tasks.tasks_see_no_processes_of_the_host, put(TASK, "PidMode", "host"), f"{AT}.PidMode"),
     Case(tasks.tasks_see_no_processes_of_the_host, put(TASK, "IpcMode", "host"), f"{AT}.IpcMode"),
     Case(
@@ -105,9 +114,10 @@ CASES = [
     _case(tasks.tasks_have_no_disk, "LinuxParameters.Devices", [{"HostPath": "/dev/kvm"}]),
     _case(tasks.tasks_have_memory, "Memory", ...),
     _case(tasks.tasks_have_memory, "Memory", "1 GB"),
-    _case(tasks.tasks_have_memory, "MemoryReservation", 4096),
+    _case(tasks.tasks_have_memory, "MemoryReservation", 1024),
     _case(tasks.ports_of_the_instance_are_fixed, "PortMappings.0.HostPort", 0),
     _case(tasks.ports_of_the_instance_are_fixed, "PortMappings.0.HostPort", ...),
+    _case(tasks.ports_of_the_instance_are_fixed, "PortMappings.0.HostPort", 8443.5),
     _case(tasks.ports_of_the_instance_are_fixed, "PortMappings.1.HostPort", 22, says="agent"),
     _case(tasks.ports_of_the_instance_are_fixed, "PortMappings.1.HostPort", "51679", says="agent"),
     _case(tasks.ports_of_the_instance_are_fixed, "PortMappings.0.HostPort", 32768, says="ephemeral"),
@@ -207,6 +217,36 @@ CASES = [
     ),
     Case(tasks.only_a_digest_can_be_handed_in, _parameter(Default="sha256:0"), "workload.ImageDigest.Default"),
 ]
+
+
+def _task_memory(templates: Templates) -> None:
+    put(TASK, "Memory", "1024")(templates)
+    inside("Memory", ...)(templates)
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        (tasks.tasks_see_no_processes_of_the_host, put(TASK, "PidMode", "task")),
+        (tasks.tasks_see_no_processes_of_the_host, put(TASK, "IpcMode", "task")),
+        (tasks.tasks_see_no_processes_of_the_host, put(TASK, "IpcMode", "none")),
+        (tasks.tasks_have_memory, _task_memory),
+        (tasks.tasks_have_memory, inside("Memory", 6)),
+        (tasks.tasks_have_memory, inside("MemoryReservation", 1023)),
+        (tasks.ports_of_the_instance_are_fixed, inside("PortMappings.0.HostPort", 1)),
+        (tasks.ports_of_the_instance_are_fixed, inside("PortMappings.0.HostPort", "32767")),
+        (tasks.a_container_may_drain, inside("StopTimeout", 85)),
+        (tasks.containers_run_as_nobody, inside("User", "10001")),
+        (tasks.what_is_written_stays_in_memory, inside("LinuxParameters.Tmpfs.0.Size", 1)),
+        (tasks.what_becomes_of_log_lines_is_decided, inside(f"{OPTIONS}.max-buffer-size", "1g")),
+    ],
+)
+def test_what_aws_takes_and_we_need_is_fine(rule: Rule, spoil: Spoil) -> None:
+    """Each is the last value on the good side of a bound, or another way to say the same."""
+    templates = Templates.of()
+    spoil(templates)
+
+    assert rule(templates.estate()) == []
 
 
 def test_blocking_needs_no_buffer() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stacks.rules import workload
+from stacks.rules.rule import Rule
 from tests.stacks.rules.cases import Case, Spoil, Templates, put, removed
 
 SERVICE = "AWS::ECS::Service"
@@ -180,6 +181,7 @@ CASES = [
     Case(workload.two_tasks_at_least, put(SERVICE, "DesiredCount", 1), "workload.Service.Properties.DesiredCount"),
     Case(workload.two_tasks_at_least, put(SERVICE, "DesiredCount", ...), "workload.Service.Properties.DesiredCount"),
     Case(workload.two_tasks_at_least, put(SERVICE, "DesiredCount", "two"), "workload.Service.Properties.DesiredCount"),
+    Case(workload.two_tasks_at_least, put(SERVICE, "DesiredCount", 2.5), "workload.Service.Properties.DesiredCount"),
     Case(workload.two_tasks_at_least, put(TARGET, "MinCapacity", 1), "workload.ScalableTarget.Properties.MinCapacity"),
     Case(workload.two_tasks_at_least, put(TARGET, "MinCapacity", 3), "workload.ScalableTarget.Properties.MinCapacity"),
     Case(
@@ -201,6 +203,8 @@ CASES = [
     Case(workload.a_release_can_always_take_a_step, _percent(0, 100), "workload.Service", "0 must stay"),
     Case(workload.a_release_can_always_take_a_step, _percent(100, 149), "workload.Service", "2 may run"),
     Case(workload.a_release_can_always_take_a_step, _percent("all", 200), "workload.Service", "whole numbers"),
+    Case(workload.a_release_can_always_take_a_step, _percent(-1, 100), "workload.Service", "whole numbers"),
+    Case(workload.a_release_can_always_take_a_step, _percent(50.5, 100), "workload.Service", "whole numbers"),
     Case(workload.a_release_can_always_take_a_step, _deadlock_once_scaled, "workload.Service", "of 2 tasks 2"),
     Case(workload.a_release_can_always_take_a_step, _no_room, "workload.Service", "on 2 instances"),
     Case(workload.a_release_fits_on_the_instances, _no_room, "capacity.AutoScalingGroup.Properties.MaxSize", "3 at"),
@@ -248,6 +252,35 @@ def test_percentages_that_leave_a_step_are_fine(tasks: int, least: Any, most: An
     _percent(least, most, tasks=tasks)(templates)
 
     assert workload.a_release_can_always_take_a_step(templates.estate()) == []
+
+
+def _fixed_number(templates: Templates) -> None:
+    templates.properties(TARGET)["MaxCapacity"] = 2
+
+
+def _just_room(templates: Templates) -> None:
+    """150 percent of 2 tasks are 3, on 3 instances."""
+    _percent(100, 150)(templates)
+    templates.properties(GROUP)["MaxSize"] = "3"
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        (workload.two_tasks_at_least, _fixed_number),
+        (workload.a_release_fits_on_the_instances, _just_room),
+        (workload.a_release_can_always_take_a_step, _just_room),
+        (workload.a_bad_release_is_taken_back, put(SERVICE, f"{DEPLOYMENT}.Strategy", "ROLLING")),
+        (workload.a_bad_release_is_taken_back, put(SERVICE, "DeploymentController", {"Type": "ECS"})),
+        (workload.nobody_gets_a_shell_in_a_task, put(SERVICE, "EnableExecuteCommand", ...)),
+        (workload.a_task_may_start_before_it_is_judged, put(SERVICE, "HealthCheckGracePeriodSeconds", 100)),
+    ],
+)
+def test_what_aws_takes_and_we_need_is_fine(rule: Rule, spoil: Spoil) -> None:
+    templates = Templates.of()
+    spoil(templates)
+
+    assert rule(templates.estate()) == []
 
 
 def test_a_service_may_wait_by_its_own_order() -> None:
