@@ -25,6 +25,11 @@ from stacks.rules.topology import LOAD_BALANCER, SERVICE, containers_of, task_de
 from stacks.rules.values import flag, listed, number
 
 _TARGET: Final = re.compile(r"(?P<protocol>[A-Z]+):(?P<port>\d{1,5})(?P<path>/\S*)?")
+_IN_NO_GROUP: Final = (
+    *("AWS::CloudTrail::", "AWS::CloudWatch::", "AWS::DynamoDB::", "AWS::Events::", "AWS::IAM::"),
+    *("AWS::KMS::", "AWS::Logs::", "AWS::S3::", "AWS::SNS::"),
+)
+"""What has no network interface; their policies are long, and `Groups` there means others."""
 _STOP_SECONDS: Final = 30
 """From SIGTERM to SIGKILL where a container says nothing (ECS guide, container definitions)."""
 _MAPPINGS: Final = "ECS guide, Classic Load Balancer: a static host port, the same on every instance"
@@ -215,7 +220,7 @@ def nothing_else_is_in_the_load_balancers_group(estate: Estate) -> Iterator[Faul
     for resource in estate.resources:
         if resource in balancers:
             continue
-        for wearing in wearings(resource) if _may_wear(resource) else []:
+        for wearing in [] if resource.type.startswith(_IN_NO_GROUP) else wearings(resource):
             if wearing.group is not None and wearing.group in groups:
                 yield resource.fault(wearing.path, found=wearing.value, expected="a group of its own")
 
@@ -242,10 +247,6 @@ def _trusting_ports(estate: Estate) -> set[float]:
     """Give the ports of the instances behind which the PROXY header is believed."""
     listeners = (port for balancer in estate.of_type(LOAD_BALANCER) for _, port in _instance_ports(balancer))
     return {port for each in listeners if (port := number(each)) is not None}
-
-
-def _may_wear(resource: Resource) -> bool:
-    return not resource.type.startswith("AWS::IAM::")
 
 
 def _peers(passage: Passage) -> str:
