@@ -95,6 +95,8 @@ def is_like(text: str, pattern: str) -> bool:
     """Say whether a text is like a pattern; `*` and `?` stand for any characters, colons and slashes too."""
     if pattern in {"*", text}:
         return True
+    if pattern.isascii() and "*" not in pattern and "?" not in pattern:
+        return False  # most are names in full, and what was filled in bears marks that are not ASCII
     return _expression(pattern).fullmatch(text) is not None
 
 
