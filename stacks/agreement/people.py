@@ -69,13 +69,14 @@ def _boundary_promises(environment: Environment) -> Iterator[Promise]:
 
 
 def _principal_promises(environment: Environment) -> Iterator[Promise]:
+    own = f"arn:{environment.partition}:iam::{environment.account}:role/"
     ours = {naming.role_arn(environment, kind) for kind in get_args(naming.RoleKind)}
     for index, arn in enumerate(environment.deployer.principals):
         keys = (f"deployer.principals.{index}", "deployer.principals", "account", "region")
         yield Promise(
             keys,
-            arn.split(":")[1] == environment.partition,
-            f"a role of the partition of {environment.region} (arn:{environment.partition}:iam::...)",
+            arn.startswith(own),
+            f"a role of this account, {own}...; one of another account takes a role of this one first",
             f'"{arn}"',
         )
         yield Promise(

@@ -165,7 +165,7 @@ def _deployers(partition: str) -> Table:
     rest = _some(
         {
             "permissions_boundary": st.just(f"{iam}:policy/bounds/ours"),
-            "principals": st.just([f"{iam}:role/deployers", f"arn:{partition}:iam::444455556666:role/ci/runner"]),
+            "principals": st.just([f"{iam}:role/deployers", f"{iam}:role/ci/runner"]),
         }
     )
     return st.tuples(github, rest).map(lambda parts: parts[0] | parts[1])

@@ -24,7 +24,7 @@ _BODY_LIMIT_BYTES: Final = 51_200
 _PATIENT: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@settings(_PATIENT, max_examples=12)
+@settings(_PATIENT, max_examples=8)
 @given(environment_texts())
 def test_any_valid_environment_is_whole(text: str) -> None:
     _assert_whole(text)
