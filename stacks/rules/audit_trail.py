@@ -213,6 +213,12 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         why="the lines would be kept twice, and what must be noticed at once is told by EventBridge, in less time",
         instead="rules for the events themselves (K5, K17, K22), and digests beside the log files (CloudTrail.4)",
     ),
+    exception(
+        "CIS 6.5",
+        "The default security group of a VPC restricts all traffic.",
+        why="as EC2.2: CloudFormation can take no rule out of the group AWS makes with the VPC",
+        instead="nothing is in it: load balancer, instances and endpoints have groups of these templates (E7, N6)",
+    ),
     kept_elsewhere(
         "Config.1",
         "AWS Config records the account's resources.",

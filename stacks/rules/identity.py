@@ -160,6 +160,7 @@ def every_role_has_a_name_of_ours(resource: Resource) -> Iterator[Fault]:
     "IAM_NO_INLINE_POLICY",
     why="what is inline is seen in no list of policies and has no versions",
     source="Config, iam-no-inline-policy-check; CIS AWS Foundations: IAM users",
+    also=("CIS 2.13",),
 )
 def nothing_is_granted_inline_or_to_users(estate: Estate) -> Iterator[Fault]:
     """Grants are managed policies of roles: none is inline, and there are no users, groups or access keys."""

@@ -171,7 +171,7 @@ def _tasks_on(launch_template: Resource) -> list[Resource]:
     "A15",
     why="disks hold images and logs of the agent, and an image's own mapping is not encrypted",
     source="Security Hub, EC2.3; the ECS image's snapshot has 30 GiB",
-    also=("EC2.3",),
+    also=("EC2.3", "CIS 6.1.1"),
 )
 def disks_are_encrypted(estate: Estate) -> Iterator[Fault]:
     """There is a launch template, and each maps the root device; every disk is encrypted, gp3, 30 GiB at least, and goes with its instance."""  # noqa: E501
@@ -229,7 +229,7 @@ def _lets_auto_scaling_use(estate: Estate, key: object) -> bool:
     requirement="A12",
     why="whatever can send a request from the instance, by a forged header too, gets the instance's credentials",
     source="Security Hub, EC2.8, EC2.170, AutoScaling.3 and AutoScaling.4; tasks have credentials of their own",
-    also=("EC2.8", "EC2.170", "AutoScaling.3", "AutoScaling.4"),
+    also=("EC2.8", "EC2.170", "AutoScaling.3", "AutoScaling.4", "CIS 6.7"),
 )
 def metadata_ends_at_the_instance(launch_template: Resource) -> Iterator[Fault]:
     """MetadataOptions demands a token, one hop, IPv4, and shows no tags."""

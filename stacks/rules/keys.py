@@ -184,7 +184,7 @@ def contexts_of_objects_are_their_buckets(document: Document) -> Iterator[Fault]
     requirement="K17",
     why="a key that is deleted takes all it protects along, and one that never turns is worth ever more",
     source=_KMS_CONTROLS,
-    also=("KMS.3", "KMS.4"),
+    also=("KMS.3", "KMS.4", "CIS 4.6"),
 )
 def keys_turn_and_end_late(key: Resource) -> Iterator[Fault]:
     """Every key is in force, turns every year, and ends 30 days after somebody wished it to."""

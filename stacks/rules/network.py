@@ -163,6 +163,7 @@ def gateways_are_attached_before_routes_lead_there(route: Resource) -> Iterator[
     requirement="EC2.6",
     why="nobody can tell afterwards who tried to reach an instance",
     source="Security Hub, EC2.6: VPC flow logging should be enabled in all VPCs",
+    also=("CIS 4.7",),
 )
 def what_flows_in_the_vpc_is_logged(vpc: Resource) -> Iterator[Fault]:
     """Every VPC has a flow log of all traffic, or of what was refused."""

@@ -181,7 +181,7 @@ def every_rule_names_ports_that_are(estate: Estate) -> Iterator[Fault]:
 
 @rule(
     "EC2.18",
-    also=("EC2.13", "EC2.14", "EC2.19"),
+    also=("EC2.13", "EC2.14", "EC2.19", "CIS 6.3", "CIS 6.4"),
     why="the whole internet tries every port it finds open, those of SSH and RDP first",
     source=_SECURITY_HUB,
 )

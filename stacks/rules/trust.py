@@ -63,7 +63,12 @@ def tasks_roles_are_for_tasks_of_ours(estate: Estate) -> Iterator[Fault]:
         yield from _nobody_else(each, {_TASKS}, ours)
 
 
-@rule("A16", why="an instance that cannot take its role never joins the cluster", source="EC2 guide, IAM roles for EC2")
+@rule(
+    "A16",
+    why="an instance that cannot take its role never joins the cluster",
+    source="EC2 guide, IAM roles for EC2",
+    also=("CIS 2.16",),
+)
 def instances_roles_are_for_instances(estate: Estate) -> Iterator[Fault]:
     """The roles in instance profiles are taken by `ec2.amazonaws.com` and by nobody else."""
     found = principals.instance_roles(estate)
