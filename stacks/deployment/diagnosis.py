@@ -25,6 +25,7 @@ _CASCADE: Final = (
     "The following resource(s) failed to",
 )
 """How CloudFormation words what is a consequence."""
+_ZONE: Final = re.compile(r"availability ?zone|\b[a-z]{2}(-[a-z]+)+-\d[a-z]\b", re.IGNORECASE)
 _ALREADY_THERE: Final = re.compile(r"already ?(exists|owned)", re.IGNORECASE)
 
 
@@ -41,6 +42,12 @@ class Cause:
     def __str__(self) -> str:
         """Say it in one line."""
         return f"{self.logical_id} ({self.type}) {self.status}: {self.reason or 'AWS gives no reason'}"
+
+    @property
+    def is_zone_refused(self) -> bool:
+        """Tell whether a zone is wrong for the load balancer, or for a subnet; which ones take them no API says."""
+        is_about_zones = self.type in {"AWS::ElasticLoadBalancing::LoadBalancer", "AWS::EC2::Subnet"}
+        return is_about_zones and bool(_ZONE.search(self.reason))
 
     @property
     def is_name_taken(self) -> bool:
@@ -80,6 +87,8 @@ def advise(environment: Environment, stack_name: str, status: str, cause: Cause 
     if cause and cause.type == "AWS::ECS::Service":
         group = f"aws logs tail {service_log_group(environment)} --since 30m --region {environment.region}"
         words.append("why a task ended: " + ("see the terminal of make local" if is_local else group))
+    if cause and cause.is_zone_refused:
+        words.append("not every zone takes Classic Load Balancers; name others in [network]")
     if status not in ROLLED_BACK:
         words.append(way_out(stack_name, status, environment))
     elif cause and cause.is_name_taken:

@@ -70,6 +70,29 @@ def test_a_task_that_ended_is_explained_by_its_own_lines() -> None:
     assert advice == ("why a task ended: aws logs tail /mtls-ingress/staging/service --since 30m --region us-east-1")
 
 
+@pytest.mark.parametrize(
+    ("resource_type", "reason"),
+    [
+        ("AWS::ElasticLoadBalancing::LoadBalancer", "The requested Availability Zone us-east-1f is constrained"),
+        ("AWS::ElasticLoadBalancing::LoadBalancer", "ELB cannot be attached to a subnet in us-east-1f"),
+        ("AWS::EC2::Subnet", "Value (us-east-1g) for parameter availabilityZone is invalid."),
+    ],
+)
+def test_a_zone_without_load_balancers_is_explained(resource_type: str, reason: str) -> None:
+    """The API refuses it in words of its own; what helps is other zones (E16)."""
+    advice = advise(
+        environment("staging"), "s", "ROLLBACK_COMPLETE", Cause("s", "One", resource_type, "CREATE_FAILED", reason)
+    )
+
+    assert str(advice).startswith("not every zone takes Classic Load Balancers")
+
+
+def test_a_load_balancer_refused_for_another_reason_is_not_about_zones() -> None:
+    cause = Cause("s", "One", "AWS::ElasticLoadBalancing::LoadBalancer", "CREATE_FAILED", "Access denied for bucket")
+
+    assert not cause.is_zone_refused
+
+
 def test_on_this_machine_they_are_in_the_other_terminal() -> None:
     advice = str(advise(environment("local"), "s", "UPDATE_ROLLBACK_FAILED", TASK_ENDED))
 
