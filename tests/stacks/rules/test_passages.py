@@ -54,7 +54,7 @@ def _beside(rule: Rule) -> Estate:
 
 @settings(max_examples=40, deadline=None)
 @given(rules_for_strangers(), st.sampled_from([_inside, _beside]))
-def test_no_stranger_reaches_the_traffic_port_unnoticed(rule: Rule, write: Any) -> None:  # noqa: ANN401 -- one of two
+def test_no_stranger_reaches_the_traffic_port_unnoticed(rule: Rule, write: Any) -> None:
     """However somebody writes it: as a range, as text, for every protocol, in the group or beside it (E7)."""
     findings = balanced_ports.nobody_else_reaches_the_traffic_port(write(rule))
 
