@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ENVIRONMENTS := local staging production
-TOOLS  := checkov sslyze
+TOOLS  := checkov parliament sslyze
 PEERS  := node
 ARGS   ?=
 
@@ -47,7 +47,7 @@ check: $(READY)
 	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 # What is too heavy for the check, at most half an hour in all.
-prove: $(READY) $(TOOLS:%=.venv-%/.ready)
+prove: $(READY) $(TOOLS:%=.venv-%/.ready) $(if $(shell command -v npm),.venv-iam-simulate/.ready)
 	$(BIN)/pytest -m slow $(ARGS)
 
 benchmark: $(READY)
@@ -123,3 +123,11 @@ $(TOOLS:%=.venv-%/.ready) $(PEERS:%=.venv-%/.ready): .venv-%/.ready: tools/%.loc
 	@$(PYTHON) -m venv --clear .venv-$*
 	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $<
 	@touch $@
+
+# An evaluator of policies that others wrote (AGPL, run as a process of its own): where there is npm, and nobody needs it.
+.venv-iam-simulate/.ready: tools/iam-simulate/package-lock.json
+	@echo "setting up .venv-iam-simulate" >&2
+	@rm -rf .venv-iam-simulate && mkdir .venv-iam-simulate
+	@cp tools/iam-simulate/package.json tools/iam-simulate/package-lock.json .venv-iam-simulate/
+	@cd .venv-iam-simulate && { npm ci --silent --ignore-scripts --no-audit --no-fund && touch .ready \
+	  || echo "warning: npm cannot install what $< names; the proof that asks it is skipped" >&2; }

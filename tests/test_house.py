@@ -22,7 +22,10 @@ from stacks.deployment.endpoint import STATE_FILE, LocalEndpoint, announce
 from stacks.environment_file import find_environment, load_environment
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "service/requirements.lock", "tools/checkov.lock", "tools/sslyze.lock", "tools/node.lock")
+LOCKS = (
+    *("requirements.lock", "service/requirements.lock", "tools/checkov.lock", "tools/parliament.lock"),
+    *("tools/sslyze.lock", "tools/node.lock"),
+)
 
 
 def pins(lock: str) -> dict[str, set[str]]:

@@ -229,7 +229,7 @@ def every_resource_fits_an_action(document: Document) -> Iterator[Fault]:
     """
     Every resource is of a service whose actions stand beside it.
 
-    S3's actions on buckets have buckets beside them, its others objects.
+    S3's actions on buckets have buckets beside them, its others objects; what bears no resource is allowed on `*`.
     """
     if document.kind is Kind.TRUST:
         return
@@ -240,6 +240,16 @@ def every_resource_fits_an_action(document: Document) -> Iterator[Fault]:
                 found, expected = resource, f"an ARN of {' or '.join(sorted(services))}"
                 yield statement.fault("Resource", found=found, expected=expected)
         yield from _buckets_and_objects(statement)
+        yield from _never_allowed(statement)
+
+
+def _never_allowed(statement: Statement) -> Iterator[Fault]:
+    """Find actions that bear no resource and are allowed on some."""
+    if statement.allows and statement.resources and "*" not in statement.resources:
+        for action in [each for each in statement.actions if actions_like(each) == (each,)]:
+            if not bears_resource(action):
+                found, expected = statement.resources[0], f'"*", for {action} bears no resource'
+                yield statement.fault("Resource", found=found, expected=expected)
 
 
 _ARN_SERVICES: Final = {"sts": "iam", "ec2messages": "ssm", "ssmmessages": "ssm", "tag": "*"}
@@ -366,7 +376,7 @@ _POSITIVE: Final = frozenset({"StringEquals", "StringLike", "ArnEquals", "ArnLik
     "S3.2",
     why="whoever finds the resource reads or writes it",
     source="Security Hub S3.2, S3.3, S3.6, SNS.4 and KMS.5",
-    also=("S3.3", "S3.6", "SNS.4", "KMS.5"),
+    also=("S3.3", "S3.6", "SNS.4", "KMS.5", "CIS 2.21"),
 )
 def nobody_unknown_is_let_in(document: Document) -> Iterator[Fault]:
     """No policy of a resource, and no trust, allows everybody or another account without naming ours in a condition."""
@@ -606,7 +616,7 @@ def _is_boundary(resource: Resource) -> bool:
     "IAM.21",
     why="whatever the service learns to do tomorrow is allowed too",
     source="Security Hub IAM.1 and IAM.21",
-    also=("IAM.1",),
+    also=("IAM.1", "CIS 2.14"),
 )
 def no_role_may_do_everything(document: Document) -> Iterator[Fault]:
     """No identity policy allows all actions, all of a service, or all but some; a boundary not all actions."""

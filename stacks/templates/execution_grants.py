@@ -447,10 +447,12 @@ def _keys(environment: Environment) -> tuple[Statement, ...]:
         allow("FindKeys", [kms.ListAliases], "*"),
         allow(
             "HandKeysToServices",
-            _of(kms, "CreateGrant RetireGrant RevokeGrant"),
+            _of(kms, "CreateGrant RevokeGrant"),
             keys,
             when=[ours, Bool({"kms:GrantIsForAWSResource": True})],
         ),
+        # A request to retire does not say whose the grant is (KMS actions table).
+        allow("TakeKeysBack", [kms.RetireGrant], keys, when=[ours]),
         allow(
             "OpenTheTable",
             _of(kms, "Decrypt Encrypt GenerateDataKey"),
@@ -507,7 +509,7 @@ def _observability(environment: Environment) -> tuple[Statement, ...]:
         ),
         allow(
             "LookAtLogSettings",
-            [Action("logs", verb) for verb in ("DescribeIndexPolicies", "GetDataProtectionPolicy")],
+            [logs.GetDataProtectionPolicy],
             [arn(environment, "logs", group) for group in (groups, f"{groups}:*")],
         ),
         allow(
@@ -530,6 +532,8 @@ def _observability(environment: Environment) -> tuple[Statement, ...]:
             [arn(environment, "sns", name) for name in (prefix, f"{prefix}:*")],
         ),
         allow("EndSubscription", [sns.Unsubscribe], "*"),
+        # It bears no resource (CloudWatch Logs actions table), and on one it would never be allowed.
+        allow("LookAtIndexes", [Action("logs", "DescribeIndexPolicies")], "*"),
     )
 
 

@@ -231,6 +231,16 @@ CASES = [
         "certificate_store.CertificateAdminKeepsCertificate",
         "no object",
     ),
+    Case(
+        FITS,
+        on(
+            "identity.ExecutionPolicy.Properties.PolicyDocument",
+            "EnterRegistry",
+            set_to("Resource", "arn:aws:ecr:x:1:a"),
+        ),
+        "identity.ExecutionPolicy",
+        "bears no resource",
+    ),
     # whom it means
     Case(
         policies.nobody_is_meant_by_being_left_out,
