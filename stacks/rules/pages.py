@@ -20,8 +20,8 @@ _REQUIREMENTS: Final = (
     f"# Requirements on the templates\n\n{_MADE}"
     " Each rule reads all templates of an environment at once, before every plan and by"
     " `python scripts/deploy.py check --env staging`; a finding names the requirement by its id."
-    " Ids in brackets are the same requirement in AWS's own registers (Security Hub, Config, CIS). What no rule keeps is said with its reason;"
-    " exceptions are in [the register](controls.md).\n"
+    " Ids in brackets are the same requirement in AWS's own registers (Security Hub, Config, CIS)."
+    " What no rule keeps is said with its reason; exceptions are in [the register](controls.md).\n"
 )
 _CONTROLS: Final = (
     f"# Controls: exceptions, and what is kept elsewhere\n\n{_MADE}"
