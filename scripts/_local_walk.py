@@ -26,7 +26,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +84,20 @@ class NotHealthyError(DeploymentError):
         super().__init__(
             f"after {_HEALTHY_SECONDS:.0f} s no instance passes the load balancer's health check: {found}",
             hint="what the tasks said stands above; compare listener, health check and container ports",
+        )
+
+
+class CallRefusedError(DeploymentError):
+    """The policies as they are deployed refuse what the ingress needs to come up."""
+
+    exit_code = ExitCode.UNEXPECTED
+
+    def __init__(self, refusals: Iterable[str]) -> None:
+        self.refusals = tuple(refusals)
+        told = "".join(f"\n  {each}" for each in self.refusals)
+        super().__init__(
+            f"the deployed policies refuse what the ingress needs{told}",
+            hint="loosen the statement it names, or allow the action in a policy of that role, in stacks/templates/",
         )
 
 
@@ -318,6 +332,8 @@ class Walk:
             states = {each["InstanceId"]: each["State"] for each in found}
             if "InService" in states.values():
                 return
+            if self._refusals:
+                raise CallRefusedError(sorted(self._refusals))
             if time.monotonic() > deadline:
                 raise NotHealthyError(states)
             time.sleep(_LOOK_SECONDS)
