@@ -23,6 +23,7 @@ from scripts import _terminal
 
 _VERBS: Final = {
     "bootstrap": "make the roles of a deployment, once and as an administrator of the account",
+    "iam": "show every role, who may take it and what it may; no credentials, no network",
     "synth": "render every template into a directory; no credentials, no network",
     "check": "look for mistakes in the templates before AWS does",
     "plan": "show what a deployment would change, and change nothing",
@@ -79,6 +80,10 @@ def _verb(name: str) -> Callable[[argparse.Namespace, _terminal.Terminal], int]:
         from scripts._synth_verb import synth  # noqa: PLC0415 -- help must not wait for troposphere
 
         return synth
+    if name == "iam":
+        from scripts._iam_verb import iam  # noqa: PLC0415 -- nor for the evaluator of policies
+
+        return iam
     if name == "check":
         from scripts._check_verb import check  # noqa: PLC0415 -- nor for the linter
 
@@ -102,7 +107,7 @@ def parser() -> _terminal.Parser:
     parsers = {
         name: verbs.add_parser(name, help=text, description=text, parents=[common]) for name, text in _VERBS.items()
     }
-    for name in ("bootstrap", "check", "plan", "deploy", "status", "destroy"):
+    for name in ("bootstrap", "iam", "check", "plan", "deploy", "status", "destroy"):
         parsers[name].add_argument(
             "--output", choices=("text", "ndjson"), default="text", help="how results are written to standard output"
         )
