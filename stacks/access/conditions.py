@@ -117,6 +117,9 @@ def _condition(name: str, key: str, values: object, *, with_variables: bool) -> 
     over, if_exists = _Set(match[1] or ""), match[3] is not None
     if match[2] == _NULL and (over is not _Set.NONE or if_exists):
         raise PolicyFaultError("Null stands alone: it asks for presence itself", part=name)
+    if over is _Set.ANY and if_exists:
+        # Without the key ForAnyValue is false and IfExists is true; the guide does not say which of them wins.
+        raise PolicyFaultError("ForAnyValue and IfExists contradict each other where the key is absent", part=name)
     if ":" not in key:
         raise PolicyFaultError(f"{key!r} is no condition key", part=name)
     if values == []:

@@ -78,6 +78,11 @@ class PolicyText:
             raise PolicyFaultError(f"a variable in {text!r} does not end")
         return cls(tuple(part for part in parts if part))
 
+    @property
+    def has_variables(self) -> bool:
+        """Whether it depends on the request."""
+        return any(isinstance(part, _Variable) for part in self.parts)
+
     def pattern(self, context: Context) -> str | None:
         """Fill in the variables; None if one has no value here, for then the text is like nothing."""
         if len(self.parts) == 1 and isinstance(self.parts[0], str):

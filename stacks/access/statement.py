@@ -173,6 +173,10 @@ def _statement(raw: object, name: str, *, with_variables: bool) -> Statement:
         raise PolicyFaultError(f"an action is a service's, as in s3:GetObject, not {actions!r}")
     if are_excepted and effect is Effect.ALLOW:
         raise PolicyFaultError("NotPrincipal with Allow means everybody else in the world; it is refused")
+    texts = None if resources is None else _resources(resources, with_variables=with_variables)
+    if resources_negated and any(text.has_variables for text in texts or ()):
+        # What it means where the variable has no value is told nowhere, and evaluators differ.
+        raise PolicyFaultError("a policy variable in NotResource is not supported")
     return Statement(
         name,
         effect,
@@ -180,7 +184,7 @@ def _statement(raw: object, name: str, *, with_variables: bool) -> Statement:
         are_excepted,
         tuple(action.lower() for action in _texts(actions, "Action")),
         actions_negated,
-        None if resources is None else _resources(resources, with_variables=with_variables),
+        texts,
         resources_negated,
         tuple(read_conditions(raw.get("Condition", {}), with_variables=with_variables)),
     )

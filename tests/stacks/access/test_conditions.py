@@ -168,7 +168,7 @@ TAGS = "aws:TagKeys"
         ("ForAnyValue:StringEquals", None, False),
         ("ForAnyValue:StringNotEquals", ("a", "c"), True),
         ("ForAnyValue:StringNotEquals", None, False),
-        ("ForAnyValue:StringEqualsIfExists", None, True),
+        ("ForAllValues:StringEqualsIfExists", None, True),
         ("ForAnyValue:StringLike", ("a",), True),
     ],
 )
@@ -215,6 +215,7 @@ def test_arns_are_compared_segment_by_segment(pattern: str, arn: str, expected: 
         ({"ForSomeValues:StringEquals": {"aws:k": "a"}}, "unknown"),
         ({"NullIfExists": {"aws:k": "true"}}, "Null stands alone"),
         ({"ForAllValues:Null": {"aws:k": "true"}}, "Null stands alone"),
+        ({"ForAnyValue:StringEqualsIfExists": {"aws:k": "true"}}, "contradict each other"),
         ({"StringEquals": {"SourceVpce": "a"}}, "no condition key"),
         ({"StringEquals": {"aws:k": []}}, "no value"),
         ({"StringEquals": {"aws:k": {"Ref": "Bucket"}}}, "no text, number or truth value"),

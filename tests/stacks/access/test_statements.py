@@ -137,6 +137,7 @@ def test_the_old_version_knows_no_variables() -> None:
         ({"Resource": "${aws:username"}, "does not end"),
         ({"Resource": "${username}"}, "no policy variable"),
         ({"Resource": "${}"}, "no policy variable"),
+        ({"Resource": None, "NotResource": "${aws:username}"}, "variable in NotResource"),
     ],
 )
 def test_what_is_no_statement_is_refused(elements: dict[str, Any], reason: str) -> None:
