@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
+from service.settings import Limits
 from stacks import instance_types
 from stacks.agreement.promise import Promise
-from stacks.environment import Capacity, Service
+from stacks.environment import Capacity, Environment, Service
+
+_CONNECTION_KIB: Final = 40
+"""What an idle connection takes of a task's memory, measured (docs/limits.md)."""
 
 
-def capacity_promises(capacity: Capacity, service: Service) -> Iterator[Promise]:
+def capacity_promises(environment: Environment) -> Iterator[Promise]:
     """Judge how many instances and tasks there are, of what kind, and what of an instance a task takes."""
+    capacity, service = environment.capacity, environment.service
     yield Promise(
         ("capacity.max_instances", "capacity.min_instances"),
         capacity.max_instances >= capacity.min_instances,
@@ -31,6 +37,7 @@ def capacity_promises(capacity: Capacity, service: Service) -> Iterator[Promise]
     )
     yield from _type_promises(capacity)
     yield from _size_promises(capacity.instance_type, service)
+    yield _memory_promise(service, environment.limits.get("connections"))
 
 
 def _type_promises(capacity: Capacity) -> Iterator[Promise]:
@@ -65,5 +72,17 @@ def _size_promises(instance_type: str, service: Service) -> Iterator[Promise]:
         ("service.memory_mib", "capacity.instance_type"),
         service.memory_mib <= size.memory_mib,
         f"at most {size.memory_mib} MiB, what a {instance_type} leaves for tasks",
+        f"{service.memory_mib}",
+    )
+
+
+def _memory_promise(service: Service, connections: int | None) -> Promise:
+    """Connections that are let in must find room, or the kernel ends the task with all the others of it."""
+    most = connections if connections is not None else Limits().connections
+    needed = -(-most * _CONNECTION_KIB // 1024)
+    return Promise(
+        ("service.memory_mib", "limits.connections", "limits"),
+        service.memory_mib >= needed,
+        f"at least {needed} MiB, what {most} connections take ([limits] connections)",
         f"{service.memory_mib}",
     )

@@ -26,6 +26,6 @@ def promises(environment: Environment, file_name: str) -> Iterator[Promise]:
     yield from ingress_promises(environment)
     yield from answering_promises(environment)
     yield from token_promises(environment)
-    yield from capacity_promises(environment.capacity, environment.service)
+    yield from capacity_promises(environment)
     yield from alarm_promises(environment)
     yield from deployer_promises(environment)

@@ -43,6 +43,7 @@ def _tables(draw: st.DrawFn, region: str) -> dict[str, Facts | None]:
     interval = draw(st.integers(5, 60))
     lame_duck, drain = draw(st.integers(2 * interval, 130)), draw(st.integers(1, 160))
     instance_type, architecture, cpu_units, memory_mib = draw(st.sampled_from(_TYPES))
+    memory = draw(st.integers(320, memory_mib))
     tasks = draw(st.integers(2, 12))
     max_tasks = draw(st.integers(tasks, 20))
     audit_trail = draw(st.none() | _audit_trails())
@@ -69,7 +70,7 @@ def _tables(draw: st.DrawFn, region: str) -> dict[str, Facts | None]:
             "tasks": tasks,
             "max_tasks": max_tasks,
             "cpu_units": draw(st.integers(128, cpu_units)),
-            "memory_mib": draw(st.integers(256, memory_mib)),
+            "memory_mib": memory,
             "lame_duck_seconds": lame_duck,
             "drain_seconds": drain,
         }
@@ -82,7 +83,7 @@ def _tables(draw: st.DrawFn, region: str) -> dict[str, Facts | None]:
         "deployer": draw(st.none() | _deployers(partition)),
         "audit_trail": audit_trail,
         "names": draw(st.none() | _names(has_trail=audit_trail is not None)),
-        "limits": draw(st.none() | _limits()),
+        "limits": draw(st.none() | _limits(memory)),
     }
 
 
@@ -183,9 +184,11 @@ def _names(*, has_trail: bool) -> Table:
     return _some({key: st.just(name) for key, name in names.items() if has_trail or key != "trail_bucket"})
 
 
-def _limits() -> Table:
-    bounds = {name: bound for name, bound in OPERATOR_LIMITS.items() if name != "idle_seconds"}
-    return _some({name: st.integers(bound.least, bound.most) for name, bound in bounds.items()})
+def _limits(memory_mib: int) -> Table:
+    bounds = {name: (bound.least, bound.most) for name, bound in OPERATOR_LIMITS.items() if name != "idle_seconds"}
+    # 40 KiB for each connection.
+    bounds["connections"] = (1, memory_mib * 1024 // 40)
+    return _some({name: st.integers(*both) for name, both in bounds.items()})
 
 
 def _some(optional: dict[str, st.SearchStrategy[object]]) -> Table:

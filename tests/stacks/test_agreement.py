@@ -71,6 +71,12 @@ def _table(name: str, line: str) -> tuple[str, str]:
         (('"t3.small"', '"a1.large"'), "capacity.instance_type", "older than Amazon Linux 2023"),
         (('"t3.small"', '"mac2-m2.metal"'), "capacity.instance_type", "a Mac"),
         (("cpu_units = 1024", "cpu_units = 2049"), "service.cpu_units", "at most 2048, all of a t3.small"),
+        (
+            ("memory_mib = 1024", "memory_mib = 312"),
+            "service.memory_mib",
+            "at least 313 MiB, what 8000 connections take",
+        ),
+        (_table("limits", "connections = 30000"), "service.memory_mib", "at least 1172 MiB"),
         (("memory_mib = 1024", "memory_mib = 2048"), "service.memory_mib", "at most 1884 MiB"),
         # who is told
         ((ALARMS, "emails = []"), "alarms", "at least one of emails, urls and topic_arns"),
