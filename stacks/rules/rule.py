@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from stacks.access.faults import PolicyFaultError
 from stacks.rules.estate import Estate, Fault, Resource, UnresolvedError
 from stacks.rules.finding import Finding
 
@@ -114,6 +115,15 @@ def _faults(trial: Trial) -> Iterator[Fault]:
     except UnresolvedError as error:
         whose = error.resource
         yield Fault(whose.stack, whose.logical_id, error.path, f"what cannot be judged: {error.why}", READABLE)
+    except PolicyFaultError as error:
+        # Its name says where it lies, for it was taken from a template: `certificate_store.CertificateBucketPolicy`.
+        stack, _, rest = error.policy.partition(".")
+        why = (
+            f"what cannot be judged: {error.part}: {error.reason}"
+            if error.part
+            else f"what cannot be judged: {error.reason}"
+        )
+        yield Fault(stack, rest.split(".")[0], "", why, "a policy that IAM can evaluate")
     except _MISSHAPEN as error:
         # A hand may have written anything; a rule that stumbles over it has not been kept.
         stack, logical_id = (resource.stack, resource.logical_id) if resource else ("", "")

@@ -149,7 +149,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_whatever_a_hand_writes_no_rule_ends_the_check(data: st.DataObject) -> None:
     """Any property of any resource replaced by any JSON: findings, perhaps, and never a traceback."""
@@ -161,3 +161,12 @@ def test_whatever_a_hand_writes_no_rule_ends_the_check(data: st.DataObject) -> N
         properties[data.draw(st.sampled_from(sorted(properties)))] = data.draw(JSON)
 
     judge(templates.estate(environment("staging")), book.RULES)
+
+
+def test_a_policy_that_cannot_be_evaluated_is_a_finding_at_its_resource() -> None:
+    templates = Templates.of()
+    del templates.properties("AWS::KMS::Key")["KeyPolicy"]["Statement"][0]["Principal"]
+
+    findings = judge(templates.estate(environment("staging")), book.RULES)
+
+    assert any(finding.logical_id.endswith("Key") and "cannot be judged" in finding.message for finding in findings)
