@@ -60,7 +60,7 @@ def test_the_account_decides_itself_who_of_its_own_takes_a_role() -> None:
     (statement,) = _statements(trust_account(environment("staging")))
 
     assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}
-    assert statement["Action"] == "sts:AssumeRole"
+    assert statement["Action"] == ["sts:AssumeRole", "sts:SetSourceIdentity"]
 
 
 def test_a_service_takes_a_role_under_a_condition_or_without() -> None:
