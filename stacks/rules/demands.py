@@ -7,7 +7,7 @@ which nobody may be, so that an alarm written in another way is judged alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -194,8 +194,3 @@ DEMANDS: Final[tuple[Demand, ...]] = (
     _ours(Metric.AUDIT_LINES_LOST, 1, 0),
 )
 """The alarms of section "operations"; the traffic's own, which has no threshold, is a rule of its own."""
-
-
-def numbered() -> Iterator[tuple[int, Demand]]:
-    """Give every demand with its place, by which the two on one metric are told apart."""
-    return enumerate(DEMANDS)

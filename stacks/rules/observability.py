@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from stacks.rules.alarm_rule import alarms_in, is_in_alarm
 from stacks.rules.demands import DEMANDS, Demand
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.metrics import KNOWN, Known, Side
@@ -62,7 +63,9 @@ def _series_on(estate: Estate, demand: Demand, alarm: Alarm, wanted: Resource | 
         is_of_it = wanted is None or wanted in _named(estate, series)
         has_all = all(series.dimensions.get(name) == value for name, value in demand.having)
         is_total = bool(demand.having) or "reason" not in series.dimensions
-        if (series.namespace, series.metric) in demand.metrics and is_of_it and has_all and is_total:
+        # What is reckoned of a metric has other values than the metric.
+        is_itself = bool(demand.short_of) or not alarm.expressions
+        if (series.namespace, series.metric) in demand.metrics and all((is_of_it, has_all, is_total, is_itself)):
             return series
     return None
 
@@ -147,6 +150,9 @@ def metrics_of_alarms_exist(resource: Resource) -> Iterator[Fault]:
     alarm = read_alarm(resource)
     if not alarm.series:
         yield resource.fault("MetricName", found=None, expected="a metric")
+    if resource.get("Unit") is not None:
+        # Data of any other unit are not seen, and the alarm stays INSUFFICIENT_DATA (PutMetricAlarm, Unit).
+        yield resource.fault("Unit", found=resource.get("Unit"), expected="none: every metric of the list has one unit")
     for series in alarm.series:
         known = KNOWN.get((series.namespace, series.metric))
         if known is None:
@@ -192,14 +198,14 @@ def thresholds_can_be_crossed(resource: Resource) -> Iterator[Fault]:
         if statistic not in known.statistics:
             expected = f"{' or '.join(sorted(known.statistics))} of {series.name}"
             yield resource.fault("Statistic", found=series.statistic or None, expected=expected)
-    if len(alarm.series) == 1 and not alarm.expressions:
-        yield from _wrong_side(alarm, alarm.series[0])
+        if not alarm.expressions:
+            yield from _wrong_side(alarm, series, known)
+    if resource.get("Statistic") is not None and resource.get("ExtendedStatistic") is not None:
+        found = Said("Statistic and ExtendedStatistic")
+        yield resource.fault("ExtendedStatistic", found=found, expected="one of the two")
 
 
-def _wrong_side(alarm: Alarm, series: Series) -> Iterator[Fault]:
-    known = KNOWN.get((series.namespace, series.metric))
-    if known is None:
-        return
+def _wrong_side(alarm: Alarm, series: Series, known: Known) -> Iterator[Fault]:
     # No metric of the list is below zero; each may rise without bound.
     lowest, highest = alarm.fires_at(0), alarm.fires_at(1e12)
     is_low_days = series.metric.endswith("DaysToExpiry")
@@ -309,19 +315,21 @@ def one_alarm_says_that_the_ingress_is_down(estate: Estate) -> Iterator[Fault]:
 
 
 def _children(estate: Estate, composite: Resource) -> Iterator[Fault]:
-    rule_text = str(composite.get("AlarmRule") or "")
-    named = re.findall(r'\b(?:ALARM|OK|INSUFFICIENT_DATA)\(\s*"?([^")]+?)"?\s*\)', rule_text)
-    rest = re.sub(r'\b(?:ALARM|OK|INSUFFICIENT_DATA)\(\s*"?[^")]+?"?\s*\)', "TRUE", rule_text)
-    if not named or not re.fullmatch(r"(?:[()\s]|TRUE|AND|OR|NOT)+", rest) or rest.count("(") != rest.count(")"):
-        expected = 'ALARM("...") joined by AND, OR and NOT'
-        yield composite.fault("AlarmRule", found=rule_text, expected=expected)
-        return
-    children = {name: estate.called(name, ALARM, COMPOSITE) for name in named}
+    text = str(composite.get("AlarmRule") or "")
+    children = {name: estate.called(name, ALARM, COMPOSITE) for name in alarms_in(text)}
     for name in sorted(name for name, child in children.items() if child is None):
         yield composite.fault("AlarmRule", found=name, expected="an alarm of the templates")
-    metrics = {each.metric for child in children.values() if child for each in read_alarm(child).series}
-    if not re.search(r"\bALARM\(", rule_text) or "HealthyHostCount" not in metrics:
-        yield composite.fault("AlarmRule", found=rule_text, expected="an alarm on HealthyHostCount among them")
+    healths = {name for name, child in children.items() if child is not None and _is_of_health(child)}
+    calm, unhealthy = is_in_alarm(text, set()), is_in_alarm(text, healths)
+    if calm is None or unhealthy is None:
+        yield composite.fault("AlarmRule", found=text, expected='ALARM("...") joined by AND, OR and NOT')
+    elif calm or not unhealthy:
+        expected = "one that goes off when the alarms on HealthyHostCount do, and rests when none does"
+        yield composite.fault("AlarmRule", found=text, expected=expected)
+
+
+def _is_of_health(alarm: Resource) -> bool:
+    return any(each.metric == "HealthyHostCount" for each in read_alarm(alarm).series)
 
 
 # -- what there is to see -----------------------------------------------------------------------
@@ -354,9 +362,8 @@ def _unseen(estate: Estate, shown: set[_Line]) -> Iterator[Fault]:
 
 
 def _widgets(dashboard: Resource) -> list[Mapping[str, Any]] | None:
-    body = dashboard.get("DashboardBody")
     try:
-        read = json.loads(body) if isinstance(body, str) else body
+        read = json.loads(str(dashboard.get("DashboardBody")))
     except ValueError:
         return None
     widgets = read.get("widgets") if isinstance(read, dict) else None
@@ -423,6 +430,18 @@ def nothing_of_a_patient_leaves_the_log(resource: Resource) -> Iterator[Fault]:
             yield resource.fault(path, found=text, expected="no path and no @message")
 
 
+@rule_of(
+    "AWS::Logs::LogGroup",
+    requirement="O1",
+    why="in a group of infrequent access no line becomes a metric, and alarms on what the service measures are blind",
+    source="CloudWatch Logs guide, log classes: embedded metric format needs the standard class",
+)
+def lines_become_metrics(group: Resource) -> Iterator[Fault]:
+    """Every log group is of the standard class."""
+    if group.get("LogGroupClass") not in {None, "STANDARD"}:
+        yield group.fault("LogGroupClass", found=group.get("LogGroupClass"), expected="STANDARD, or nothing")
+
+
 RULES: Final[tuple[Rule, ...]] = (
     what_can_fail_is_watched,
     unusual_traffic_is_watched,
@@ -437,6 +456,7 @@ RULES: Final[tuple[Rule, ...]] = (
     every_alarmed_metric_is_on_the_dashboard,
     questions_to_the_log_are_saved,
     nothing_of_a_patient_leaves_the_log,
+    lines_become_metrics,
 )
 ENTRIES: Final[tuple[Entry, ...]] = (
     kept_elsewhere(

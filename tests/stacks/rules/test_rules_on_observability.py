@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from stacks.rules import observability as rules
+from stacks.rules.alarm_rule import is_in_alarm
 from stacks.rules.demands import DEMANDS
 from tests.stacks.rules.cases import Case, Document, Spoil, Templates, put, removed
 
@@ -82,6 +85,18 @@ def _compare_traffic_with_a_number(templates: Templates) -> None:
 def _strangers_counted_in_all(templates: Templates) -> None:
     for alarm in alarms_on(templates, "Refusals").values():
         alarm["Properties"]["Dimensions"] = alarm["Properties"]["Dimensions"][:1]
+
+
+def _reckon_with_health(templates: Templates) -> None:
+    """A sum that can never be below the threshold."""
+    for alarm in alarms_on(templates, "HealthyHostCount").values():
+        properties = alarm["Properties"]
+        metric = {name: properties.pop(name) for name in ("Namespace", "MetricName", "Dimensions")}
+        stat = {"Metric": metric, "Period": properties.pop("Period"), "Stat": properties.pop("Statistic")}
+        properties["Metrics"] = [
+            {"Id": "health", "MetricStat": stat, "ReturnData": False},
+            {"Id": "reckoned", "Expression": "health + 100"},
+        ]
 
 
 def _watch_another_bucket(templates: Templates) -> None:
@@ -167,6 +182,7 @@ CASES = [
     Case(WATCHED, every("ServerCertDaysToExpiry", Threshold=30), "observability", "rests at 8"),
     Case(WATCHED, every("ServerCertDaysToExpiry", TreatMissingData="notBreaching"), "observability", "breaching"),
     Case(WATCHED, _strangers_counted_in_all, "", "reason unknown_certificate"),
+    Case(WATCHED, _reckon_with_health, "", "HealthyHostCount"),
     Case(WATCHED, _watch_another_bucket, "", "certificate bucket"),
     Case(rules.unusual_traffic_is_watched, unwatched("RequestCount"), "", "RequestCount"),
     Case(rules.unusual_traffic_is_watched, _compare_traffic_with_a_number, "observability", "ANOMALY_DETECTION_BAND"),
@@ -187,6 +203,7 @@ CASES = [
         "estimates are not",
     ),
     Case(rules.metrics_of_alarms_exist, every("HealthyHostCount", MetricName=...), "observability", "a metric"),
+    Case(rules.metrics_of_alarms_exist, every("Latency", Unit="Milliseconds"), "observability", "Milliseconds"),
     Case(rules.metrics_of_alarms_exist, with_dimensions("HealthyHostCount"), "observability", "LoadBalancerName"),
     Case(
         rules.metrics_of_alarms_exist,
@@ -251,6 +268,7 @@ CASES = [
     ),
     Case(rules.thresholds_can_be_crossed, every("SurgeQueueLength", Statistic="Sum"), "observability", "Maximum"),
     Case(rules.thresholds_can_be_crossed, every("Latency", ExtendedStatistic="99"), "observability", "Average"),
+    Case(rules.thresholds_can_be_crossed, every("Latency", Statistic="Average"), "observability", "one of the two"),
     Case(rules.silence_is_judged, every("HealthyHostCount", TreatMissingData="notBreaching"), "observability"),
     Case(rules.silence_is_judged, every("HealthyHostCount", TreatMissingData=...), "observability", "breaching"),
     Case(rules.silence_is_judged, every("SpilloverCount", TreatMissingData="breaching"), "observability"),
@@ -296,6 +314,24 @@ CASES = [
     ),
     Case(
         rules.one_alarm_says_that_the_ingress_is_down,
+        _composite_of({"Fn::Sub": "NOT ALARM(${NoTaskHealthy})"}),
+        "observability.IngressDown",
+        "rests when none does",
+    ),
+    Case(
+        rules.one_alarm_says_that_the_ingress_is_down,
+        _composite_of({"Fn::Sub": "ALARM(${NoTaskHealthy}) AND ALARM(${RefusalsMany})"}),
+        "observability.IngressDown",
+        "goes off when",
+    ),
+    Case(
+        rules.one_alarm_says_that_the_ingress_is_down,
+        _composite_of({"Fn::Sub": "ALARM(${NoTaskHealthy}) OR TRUE"}),
+        "observability.IngressDown",
+        "joined by",
+    ),
+    Case(
+        rules.one_alarm_says_that_the_ingress_is_down,
         _composite_of({"Fn::Sub": "ALARM(${NoTaskHealthy}) || ALARM(${RefusalsMany})"}),
         "observability.IngressDown",
         "joined by",
@@ -332,4 +368,36 @@ CASES = [
     Case(rules.nothing_of_a_patient_leaves_the_log, put(QUERY, "QueryString", "stats count() by path"), "dashboard"),
     Case(rules.nothing_of_a_patient_leaves_the_log, put(QUERY, "QueryString", "fields @message"), "dashboard"),
     Case(rules.nothing_of_a_patient_leaves_the_log, _count_paths, "observability.Paths", "no path"),
+    Case(
+        rules.lines_become_metrics,
+        put("AWS::Logs::LogGroup", "LogGroupClass", "INFREQUENT_ACCESS"),
+        "observability.ServiceLogGroup",
+        "STANDARD",
+    ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "gone_off", "said"),
+    [
+        ("ALARM(a)", {"a"}, True),
+        ('ALARM("a")', {"b"}, False),
+        ("OK(a)", set(), True),
+        ("INSUFFICIENT_DATA(a)", {"a"}, False),
+        ("NOT ALARM(a)", {"a"}, False),
+        ("ALARM(a) AND ALARM(b)", {"a"}, False),
+        ("ALARM(a) OR ALARM(b) AND ALARM(c)", {"a"}, True),
+        ("(ALARM(a) OR ALARM(b)) AND ALARM(c)", {"a"}, False),
+        ("ALARM(c) AND ALARM(b) OR ALARM(a)", {"a"}, True),
+        ("NOT (ALARM(a) OR ALARM(b)) OR ALARM(c)", {"b"}, False),
+        ("NOT ALARM(a) AND ALARM(b)", {"b"}, True),
+        ("ALARM(a) ALARM(b)", {"a"}, None),
+        ("ALARM(a) AND", {"a"}, None),
+        ("(ALARM(a)", {"a"}, None),
+        ("alarm(a)", {"a"}, None),
+        ("", set(), None),
+    ],
+)
+def test_a_composite_alarms_rule_says_what_cloudwatch_says(rule: str, gone_off: set[str], said: object) -> None:
+    """CloudWatch API reference, PutCompositeAlarm."""
+    assert is_in_alarm(rule, gone_off) is said
