@@ -9,7 +9,7 @@ from typing import Any, Final
 from service.contract import PUBLIC_PORT
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.register import Entry, exception, kept_elsewhere, not_applicable
-from stacks.rules.routes import SUBNET, internet_routes, subnets, zone
+from stacks.rules.routes import SUBNET, is_on_the_internet, subnets, zone
 from stacks.rules.rule import Rule, absent, rule, rule_of
 from stacks.rules.topology import LOAD_BALANCER
 from stacks.rules.values import Reference, flag, listed, number
@@ -172,10 +172,10 @@ def the_scheme_is_said_and_fits_the_subnets(balancer: Resource) -> Iterator[Faul
         return
     for index, value in enumerate(listed(balancer.get("Subnets"))):
         subnet = balancer.estate.target(value)
-        if subnet is not None and not (subnet.type == SUBNET and internet_routes(subnet)):
+        if subnet is not None and not (subnet.type == SUBNET and is_on_the_internet(subnet)):
             yield balancer.fault(
                 f"Subnets.{index}",
-                found=Said(f"{subnet.name}, which has no route to an internet gateway"),
+                found=Said(f"{subnet.name}, which has no way out to an internet gateway"),
                 expected="a public subnet",
             )
 

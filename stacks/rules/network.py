@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stacks.rules.estate import Fault, Resource, Said
+from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.order import comes_after
-from stacks.rules.passages import STARTS_INSTANCES, entries
+from stacks.rules.passages import SECURITY_GROUP, STARTS_INSTANCES, entries
 from stacks.rules.register import Entry, exception
-from stacks.rules.routes import SUBNET, instance_subnets, internet_gateway_of, internet_routes, route_tables, ways_out
-from stacks.rules.rule import Rule, rule_of
+from stacks.rules.routes import (
+    SUBNET,
+    instance_subnets,
+    internet_gateway_of,
+    internet_routes,
+    is_on_the_internet,
+    route_tables,
+    ways_out,
+)
+from stacks.rules.rule import Rule, rule, rule_of
 from stacks.rules.topology import GROUP, LOAD_BALANCER
 from stacks.rules.values import flag, listed
 
@@ -109,6 +117,21 @@ def _named_subnets(starting: Resource) -> list[tuple[str, object]]:
     return [(path, value) for path, name, value in entries(starting.get()) if name == "SubnetId"]
 
 
+@rule(
+    "N5",
+    why="a group in another VPC, the default one where none is said, is refused by what should be in it",
+    source="CloudFormation reference, AWS::EC2::SecurityGroup: VpcId",
+)
+def everything_is_in_one_vpc(estate: Estate) -> Iterator[Fault]:
+    """Subnets, route tables and security groups say which VPC they are in, and it is the same one."""
+    found = estate.of_type(SECURITY_GROUP, SUBNET, "AWS::EC2::RouteTable")
+    said = [str(each.get("VpcId")) for each in found]
+    usual = max(said, key=said.count, default="")
+    for resource, vpc in zip(found, said, strict=True):
+        if resource.get("VpcId") is None or vpc != usual:
+            yield resource.fault("VpcId", found=resource.get("VpcId"), expected=f"the VPC of all, {usual}")
+
+
 # -- how they leave it ---------------------------------------------------------------------------
 
 
@@ -129,11 +152,24 @@ def ways_out_lead_through_a_nat_gateway(route: Resource) -> Iterator[Fault]:
         yield route.fault("NatGatewayId", found=route.get("NatGatewayId"), expected="a NAT gateway of these templates")
         return
     subnet = gateway.target("SubnetId")
-    if subnet is None or not internet_routes(subnet):
+    if subnet is None or not is_on_the_internet(subnet):
         found = gateway.get("SubnetId")
         yield gateway.fault("SubnetId", found=found, expected="a subnet with a route to an internet gateway")
     if gateway.target("AllocationId") is None or gateway.get("ConnectivityType") == "private":
         yield gateway.fault("AllocationId", found=gateway.get("AllocationId"), expected="an elastic address")
+
+
+@rule_of(
+    "AWS::EC2::EIP",
+    requirement="N6",
+    why="CloudFormation makes the address before the gateway is on the VPC, and the stack rolls back",
+    source="CloudFormation reference, AWS::EC2::EIP: DependsOn",
+)
+def gateways_are_attached_before_addresses(address: Resource) -> Iterator[Fault]:
+    """An elastic address is made after an internet gateway is attached to the VPC."""
+    attachments = address.estate.of_type("AWS::EC2::VPCGatewayAttachment")
+    if attachments and not any(comes_after(address, each) for each in attachments):
+        yield address.fault("", found=Said("no DependsOn"), expected=f"DependsOn {attachments[0].logical_id}")
 
 
 @rule_of(
@@ -186,8 +222,10 @@ RULES: Final[tuple[Rule, ...]] = (
     instances_get_no_public_address,
     no_address_is_given_to_an_instance,
     instances_stand_in_private_subnets,
+    everything_is_in_one_vpc,
     ways_out_lead_through_a_nat_gateway,
     gateways_are_attached_before_routes_lead_there,
+    gateways_are_attached_before_addresses,
     what_flows_in_the_vpc_is_logged,
 )
 ENTRIES: Final[tuple[Entry, ...]] = (

@@ -33,6 +33,11 @@ def internet_routes(subnet: Resource) -> list[Resource]:
     return [route for route in routes(subnet) if str(route.get("GatewayId")).startswith(_INTERNET_GATEWAY_ID)]
 
 
+def is_on_the_internet(subnet: Resource) -> bool:
+    """Tell whether a subnet reaches every address of the internet through a gateway, and is reached from there."""
+    return any(route in ways_out(subnet) for route in internet_routes(subnet))
+
+
 def ways_out(subnet: Resource) -> list[Resource]:
     """Give the routes from a subnet to wherever nothing else is said."""
     return [route for route in routes(subnet) if route.get("DestinationCidrBlock") == _EVERYWHERE]

@@ -260,8 +260,8 @@ def _dynamodb_policy(environment: Environment) -> PolicyDocument:
     return policy(
         allow(
             "ClientRegistry",
-            [dynamodb_actions.GetItem, dynamodb_actions.Query, dynamodb_actions.DescribeTable],
-            [table, f"{table}/index/*"],
+            [dynamodb_actions.GetItem],
+            [table],
             to=EVERYBODY,
         )
     )

@@ -52,6 +52,10 @@ def _in_private_subnets(templates: Templates) -> None:
     templates.properties(BALANCER)["Subnets"] = {"Ref": "PrivateSubnetIds"}
 
 
+def _way_to_one_network_alone(templates: Templates) -> None:
+    templates.properties("AWS::EC2::Route", GatewayId={"Ref": "InternetGateway"})["DestinationCidrBlock"] = "8.0.0.0/8"
+
+
 def _in_one_zone(templates: Templates) -> None:
     for subnet in templates.resources("AWS::EC2::Subnet"):
         subnet["Properties"]["AvailabilityZone"] = "us-east-1a"
@@ -159,7 +163,8 @@ CASES = [
     Case(_scheme, balancer("Scheme", ...), f"{PROPERTIES}.Scheme"),
     Case(_scheme, balancer("Scheme", "public"), f"{PROPERTIES}.Scheme"),
     Case(_scheme, _in_private_subnets, f"{PROPERTIES}.Subnets.0", "a public subnet"),
-    Case(_scheme, removed("AWS::EC2::Route"), f"{PROPERTIES}.Subnets.0", "no route"),
+    Case(_scheme, removed("AWS::EC2::Route"), f"{PROPERTIES}.Subnets.0", "no way out"),
+    Case(_scheme, _way_to_one_network_alone, f"{PROPERTIES}.Subnets.0", "no way out"),
     Case(_scheme, _in_security_groups, f"{PROPERTIES}.Subnets.1", "a public subnet"),
     Case(_name, balancer("LoadBalancerName", "ingress"), f"{PROPERTIES}.LoadBalancerName", "no name"),
     Case(_name, balancer("LoadBalancerName", {"Fn::Sub": "ingress"}), f"{PROPERTIES}.LoadBalancerName", "no name"),

@@ -88,6 +88,7 @@ _subnets = network.subnets_give_no_public_address
 _address = network.instances_get_no_public_address
 _elastic = network.no_address_is_given_to_an_instance
 _private = network.instances_stand_in_private_subnets
+_vpc = network.everything_is_in_one_vpc
 _nat = network.ways_out_lead_through_a_nat_gateway
 _attached = network.gateways_are_attached_before_routes_lead_there
 _flow = network.what_flows_in_the_vpc_is_logged
@@ -122,6 +123,9 @@ CASES = [
         "network.Added.Properties.SubnetId",
         "a private subnet",
     ),
+    Case(_vpc, put("AWS::EC2::SecurityGroup", "VpcId", ...), "ingress.", "nothing"),
+    Case(_vpc, put("AWS::EC2::SecurityGroup", "VpcId", "vpc-0a1b2c3d"), "ingress.", "vpc-0a1b2c3d"),
+    Case(_vpc, put("AWS::EC2::Subnet", "VpcId", "vpc-0a1b2c3d"), "network.", "the VPC of all"),
     Case(_nat, _private_table_on_the_internet, "network.PrivateRouteA.Properties.NatGatewayId"),
     Case(_nat, _nat_by_its_id, "network.PrivateRouteB.Properties.NatGatewayId", "nat-0a1b2c3d"),
     Case(
@@ -147,6 +151,12 @@ CASES = [
         "attached",
     ),
     Case(_attached, _another_vpcs_gateway, "network.PublicRoute", "this VPC"),
+    Case(
+        network.gateways_are_attached_before_addresses,
+        resource("network", "NatAddressA", "DependsOn", ...),
+        "network.NatAddressA",
+        "DependsOn InternetGatewayAttachment",
+    ),
     Case(_flow, removed(FLOW_LOG), "network.Vpc", "no flow log"),
     Case(_flow, put(FLOW_LOG, "TrafficType", "ACCEPT"), "observability.FlowLog.Properties.TrafficType"),
     Case(_flow, put(FLOW_LOG, "TrafficType", ...), "observability.FlowLog.Properties.TrafficType"),
