@@ -34,6 +34,7 @@ from stacks.access.statement import Effect, Form, NamedPrincipal, Reach, Stateme
 _WITH_POLICIES: Final = (PrincipalKind.ROLE, PrincipalKind.USER)
 _ALWAYS_FOR_ROOT: Final = ("s3:deletebucketpolicy", "s3:getbucketpolicy", "s3:putbucketpolicy")
 """What no bucket policy can deny its own account's root user (S3 API, PutBucketPolicy)."""
+_EVERYBODY: Final = (NamedPrincipal(Form.EVERYBODY, "*"),)
 _NEVER_FOR_ROOT: Final = "sts:assumerole"
 """Root credentials cannot be used for it (STS API, AssumeRole)."""
 _TYPES: Final = {
@@ -228,6 +229,8 @@ def _nothing_of_the_resource(asked: _Asked, resource_policies: Sequence[Resource
 
 def _reach(statement: Statement, principal: Principal) -> Reach:
     named = statement.principals or ()
+    if named == _EVERYBODY and not statement.are_excepted:
+        return Reach.DIRECT
     if statement.are_excepted:
         return Reach.NOT if _is_excepted(named, principal) else Reach.DIRECT
     return max((_reach_of(each, principal) for each in named), default=Reach.NOT)

@@ -29,6 +29,8 @@ _ITSELF: Final = {"*": "\ue000", "?": "\ue001"}
 _BACK: Final = str.maketrans({marked: plain for plain, marked in _ITSELF.items()})
 _MARK: Final = str.maketrans(_ITSELF)
 _ARN_SEGMENTS: Final = 6
+_REMEMBERED: Final = 8192
+"""How many answers are kept: the same patterns are compared with the same texts over and over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,13 @@ def is_like(text: str, pattern: str) -> bool:
     return _expression(pattern).fullmatch(text) is not None
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def is_like_any(text: str, patterns: tuple[str, ...]) -> bool:
+    """Say whether a text is like one of several patterns."""
+    return any(is_like(text, pattern) for pattern in patterns)
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def is_arn_like(arn: str, pattern: str) -> bool:
     """
     Say whether an ARN is like a pattern, segment by segment; a wildcard reaches as far as its segment.
@@ -120,7 +129,7 @@ def is_arn_like(arn: str, pattern: str) -> bool:
     return all(is_like(*pair) for pair in zip(found, wanted, strict=True))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def _expression(pattern: str) -> re.Pattern[str]:
     pieces = (".*" if part == "*" else "." if part == "?" else re.escape(plain(part)) for part in _pieces(pattern))
     return re.compile("".join(pieces), re.DOTALL)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from stacks.access.conditions import Condition, read_conditions
 from stacks.access.faults import PolicyFaultError
-from stacks.access.matching import Context, PolicyText, is_like
+from stacks.access.matching import Context, PolicyText, is_like_any
 
 PolicyDocument = Mapping[str, Any]
 """A policy as JSON, every intrinsic in it resolved."""
@@ -104,13 +104,12 @@ class Statement:
 
     def covers(self, action: str, resource: str, context: Context) -> bool:
         """Say whether action, resource and conditions match; whom it means is another question."""
-        action = action.lower()
-        if any(is_like(action, pattern) for pattern in self.actions) is self.actions_negated:
+        if is_like_any(action.lower(), self.actions) is self.actions_negated:
             return False
         if self.resources is not None:
-            patterns = (text.pattern(context) for text in self.resources)
-            matches = any(pattern is not None and is_like(resource, pattern) for pattern in patterns)
-            if matches is self.resources_negated:
+            filled = (text.pattern(context) for text in self.resources)
+            patterns = tuple(pattern for pattern in filled if pattern is not None)
+            if is_like_any(resource, patterns) is self.resources_negated:
                 return False
         return all(condition.holds(context) for condition in self.conditions)
 
