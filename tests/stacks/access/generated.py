@@ -30,7 +30,7 @@ _KMS = ("kms:Decrypt", "kms:DescribeKey", "kms:PutKeyPolicy")
 _OBJECTS = ("arn:aws:s3:::bucket/server/key.pem", "arn:aws:s3:::bucket/manifest/server.json")
 _ACTION_PATTERNS = ("*", "s3:*", "kms:*", "s3:Get*", "S3:getobject", "s3:?etObject", "kms:D*", "kms:Decrypt", *_S3)
 _RESOURCE_PATTERNS = (
-    *("*", "arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/server/*", "arn:aws:s3:::bu?ket/*/key.pem", _KEY),
+    *("*", "arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/server/*", "arn:aws:s3:::buck?t/*/key.pem", _KEY),
     *(
         _OBJECTS[0],
         "arn:aws:s3:::other/*",
