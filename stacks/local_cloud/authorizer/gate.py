@@ -27,7 +27,7 @@ from stacks.local_cloud.authorizer.context import (
     request_context,
 )
 from stacks.local_cloud.authorizer.deployed import Deployed
-from stacks.local_cloud.authorizer.key_calls import KeyCalls, NoSuchKeyError
+from stacks.local_cloud.authorizer.key_calls import KeyCalls, NoSuchKeyError, UnusableKeyError
 from stacks.local_cloud.authorizer.s3_calls import S3Calls
 from stacks.local_cloud.authorizer.table_calls import TableCalls
 from stacks.local_cloud.authorizer.verdicts import refusal_of
@@ -35,6 +35,15 @@ from stacks.local_cloud.authorizer.ways import NoWayError, Way, Ways
 from stacks.local_cloud.forwarding import Forward
 
 _JSON: Final = "application/x-amz-json-1.0"
+
+_FAULTS: Final = (
+    NoSuchKeyError,
+    NoWayError,
+    PolicyFaultError,
+    UnknownCallError,
+    UnknownCallerError,
+    UnusableKeyError,
+)
 
 Hear = Callable[[str], None]
 """Told why, each time a call is refused."""
@@ -105,7 +114,7 @@ class Authorizer:
                 visit.demand(asked)
         except RefusedError:
             raise
-        except (UnknownCallerError, NoSuchKeyError, NoWayError, UnknownCallError, PolicyFaultError) as error:
+        except _FAULTS as error:
             raise self._refused(error, request, service) from error
         return visit
 
@@ -131,6 +140,8 @@ class Authorizer:
                 code, status = ("InvalidAccessKeyId", HTTPStatus.FORBIDDEN)
             case NoSuchKeyError():
                 code, status = ("KMS.NotFoundException", HTTPStatus.BAD_REQUEST)
+            case UnusableKeyError():
+                code, status = (f"KMS.{error.code}", HTTPStatus.BAD_REQUEST)
             case NoWayError():
                 code, status = ("ServiceUnavailable", HTTPStatus.SERVICE_UNAVAILABLE)
             case _:

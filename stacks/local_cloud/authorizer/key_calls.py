@@ -29,6 +29,20 @@ class NoSuchKeyError(Exception):
         super().__init__(f"Key '{identity}' does not exist")
 
 
+class UnusableKeyError(Exception):
+    """
+    A key that is disabled or about to be deleted: whoever needs it finds it unusable.
+
+    Attributes:
+        code: KMS's word for it.
+    """
+
+    def __init__(self, key: Any) -> None:
+        is_pending = key.key_state == "PendingDeletion"
+        self.code = "KMSInvalidStateException" if is_pending else "DisabledException"
+        super().__init__(f"{key.arn} is {'pending deletion' if is_pending else 'disabled'}.")
+
+
 def key_call(
     deployed: Deployed, action: str, identity: str, encryption_context: Mapping[str, str], *, service: str
 ) -> Asked:
@@ -37,10 +51,13 @@ def key_call(
 
     Raises:
         NoSuchKeyError: There is no such key.
+        UnusableKeyError: It can be used by nobody now.
     """
     key = deployed.key(identity)
     if key is None:
         raise NoSuchKeyError(identity)
+    if key.key_state != "Enabled":
+        raise UnusableKeyError(key)
     context: Context = {"kms:viaservice": f"{service}.{deployed.region}.amazonaws.com", **_of(encryption_context)}
     return Asked(f"kms:{action}", key.arn, context, deployed.key_policies(key), is_on_behalf=True)
 

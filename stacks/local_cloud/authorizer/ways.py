@@ -102,10 +102,11 @@ class Ways:
         vpc_id = self._deployed.ec2.get_subnet(instance.subnet_id).vpc_id
         name = f"com.amazonaws.{self._deployed.region}.{service}"
         endpoints = [each for each in list(self._deployed.ec2.vpc_end_points.values()) if each.service_name == name]
+        named = [each for each in endpoints if _is_interface(each) and each.vpc_id == vpc_id]
         for endpoint in endpoints:
-            if table is not None and table.id in (endpoint.route_table_ids or ()):
+            if table is not None and not _is_interface(endpoint) and table.id in (endpoint.route_table_ids or ()):
                 return endpoint
-        return next((each for each in endpoints if each.vpc_id == vpc_id and each.private_dns_enabled), None)
+        return next((each for each in named if each.private_dns_enabled), None)
 
     def _route_table(self, subnet_id: str) -> Any:
         """Find the table a subnet is associated with, or its VPC's main one (VPC guide, "Route tables")."""
@@ -120,6 +121,10 @@ class Ways:
         table = self._route_table(subnet_id)
         routes = [] if table is None else table.routes
         return any(route.destination_cidr_block == _ANYWHERE for route in routes)
+
+
+def _is_interface(endpoint: Any) -> bool:
+    return str(endpoint.vpc_endpoint_type).lower() == "interface"
 
 
 def _subnets(associations: Iterable[Mapping[str, Any]]) -> set[str]:
