@@ -194,17 +194,21 @@ def logs_of_requests_are_let_in(estate: Estate) -> Iterator[Fault]:
 
 @rule("EC2.6", why="the flow log cannot be made, or delivers nothing", source="VPC guide, publish flow logs to S3")
 def flow_logs_are_let_in(estate: Estate) -> Iterator[Fault]:
-    """The policy of the bucket that flow logs go to lets their delivery ask for its access list and write."""
+    """Flow logs to S3 go to a bucket of the templates, whose policy lets their delivery ask and write."""
     for flow in estate.of_type("AWS::EC2::FlowLog"):
-        destination = str(flow.get("LogDestination") or "")
-        arn, _, prefix = destination.partition("/")
+        if flow.get("LogDestinationType") != "s3":
+            continue
+        arn, _, prefix = str(flow.get("LogDestination")).partition("/")
         into = estate.called(arn, BUCKET)
-        for log in buckets(into) if flow.get("LogDestinationType") == "s3" and into is not None else ():
-            key = f"{prefix.rstrip('/')}/AWSLogs/{estate.place.account}/vpcflowlogs/log".lstrip("/")
-            for action, where in (("s3:PutObject", key), ("s3:GetBucketAcl", "")):
-                if not _is_delivered(log, action, where):
-                    found = Said(f"nothing that allows delivery.logs.amazonaws.com {action} on {where or 'the bucket'}")
-                    yield log.policy_resource.fault("PolicyDocument", found=found, expected="such a statement")
+        if into is None:
+            yield flow.fault("LogDestination", found=flow.get("LogDestination"), expected="a bucket of the templates")
+            continue
+        key = f"{prefix.rstrip('/')}/AWSLogs/{estate.place.account}/vpcflowlogs/log".lstrip("/")
+        asked = [(log, each) for log in buckets(into) for each in (("s3:PutObject", key), ("s3:GetBucketAcl", ""))]
+        for log, (action, where) in asked:
+            if not _is_delivered(log, action, where):
+                found = Said(f"nothing that allows delivery.logs.amazonaws.com {action} on {where or 'the bucket'}")
+                yield log.policy_resource.fault("PolicyDocument", found=found, expected="such a statement")
 
 
 def _is_delivered(log: Bucket, action: str, key: str) -> bool:

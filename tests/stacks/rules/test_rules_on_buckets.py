@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stacks.rules import buckets
-from tests.stacks.rules.cases import Case, Document, Spoil, Templates, statements
+from tests.stacks.rules.cases import Case, Document, Spoil, Templates, put, statements
 
 STORE = "certificate_store"
 CERTIFICATES = f"{STORE}.CertificateBucket.Properties"
@@ -152,6 +152,12 @@ CASES = [
         LOG_POLICY,
     ),
     Case(FLOW, policy_having("LogBucketPolicy", "DeliverFlowLogs"), LOG_POLICY, "s3:PutObject"),
+    Case(
+        FLOW,
+        put("AWS::EC2::FlowLog", "LogDestination", "arn:aws:s3:::somebody-elses/flow/"),
+        "observability.",
+        "a bucket of the templates",
+    ),
     Case(FLOW, policy_having("LogBucketPolicy", "AskForTheAccessList"), LOG_POLICY, "s3:GetBucketAcl"),
     Case(
         FLOW,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stacks.rules import keys
+from stacks.rules.rule import Rule
 from tests.stacks.rules.cases import Case, Document, Spoil, Templates, put, statements
 
 KEY = "certificate_store.CertificateKey.Properties"
@@ -114,6 +117,7 @@ CASES = [
     Case(TURNS, with_key("EnableKeyRotation", "true"), f"{KEY}.EnableKeyRotation"),
     Case(TURNS, with_key("PendingWindowInDays", 7), f"{KEY}.PendingWindowInDays", "30"),
     Case(TURNS, with_key("RotationPeriodInDays", 2560), f"{KEY}.RotationPeriodInDays", "365"),
+    Case(TURNS, with_key("RotationPeriodInDays", 0), f"{KEY}.RotationPeriodInDays", "365"),
     Case(TURNS, with_key("Enabled", value=False), f"{KEY}.Enabled"),
     Case(TURNS, with_key("KeySpec", "RSA_2048"), f"{KEY}.KeySpec"),
     Case(TURNS, with_key("Origin", "EXTERNAL"), f"{KEY}.Origin"),
@@ -126,3 +130,30 @@ CASES = [
     Case(keys.aliases_are_of_keys_of_ours, put("AWS::KMS::Alias", "AliasName", "alias/aws/s3"), "", "a name of ours"),
     Case(keys.aliases_are_of_keys_of_ours, put("AWS::KMS::Alias", "AliasName", "certificates"), "", "a name of ours"),
 ]
+
+
+def _image_key_for_backups(templates: Templates) -> None:
+    templates.properties("AWS::ECR::Repository")["EncryptionConfiguration"] = {"EncryptionType": "KMS"}
+
+
+GOOD = [
+    pytest.param(TURNS, with_key("RotationPeriodInDays", 180), id="turning sooner"),
+    pytest.param(TURNS, with_key("Enabled", value=True), id="in force, and saying so"),
+    pytest.param(
+        keys.no_key_skips_the_safety_check, with_key("BypassPolicyLockoutSafetyCheck", value=False), id="checked"
+    ),
+    pytest.param(
+        keys.contexts_of_objects_are_their_buckets,
+        decryption({"StringEquals": {"kms:EncryptionContext:aws:s3:arn": "arn:aws:s3:::bucket"}}),
+        id="the bucket as context",
+    ),
+    pytest.param(keys.each_key_protects_one_kind_of_data, _image_key_for_backups, id="a key of AWS's own"),
+]
+
+
+@pytest.mark.parametrize(("rule", "change"), GOOD)
+def test_what_is_right_in_another_way_is_left_alone(rule: Rule, change: Spoil) -> None:
+    templates = Templates.of()
+    change(templates)
+
+    assert rule(templates.estate()) == []

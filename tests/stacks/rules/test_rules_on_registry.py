@@ -38,6 +38,10 @@ def _never_selected(templates: Templates) -> None:
     templates.remove("AWS::Backup::BackupSelection")
 
 
+def _of_another_plan(templates: Templates) -> None:
+    templates.properties("AWS::Backup::BackupSelection")["BackupPlanId"] = "somebody-elses"
+
+
 def _by_another_role(templates: Templates) -> None:
     selection = templates.properties("AWS::Backup::BackupSelection")["BackupSelection"]
     selection["IamRoleArn"] = "arn:aws:iam::111122223333:role/mtls-ingress/mtls-ingress-staging-task"
@@ -81,7 +85,16 @@ CASES = [
     Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.SSEEnabled", value=False), TABLE),
     Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", ...), TABLE, "the ARN of a key"),
     Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", "alias/aws/dynamodb"), TABLE),
+    Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.SSEType", ...), TABLE, "SSEType KMS"),
+    Case(
+        ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", {"Ref": "ClientRegistryKey"}), TABLE
+    ),
     Case(BACKUP, backed_up(_not_selected), PLAN, "selected"),
+    Case(BACKUP, backed_up(put("AWS::Backup::BackupVault", "EncryptionKeyArn", ...)), PLAN, "a vault of the templates"),
+    Case(
+        BACKUP, backed_up(rule_having("Lifecycle", {"MoveToColdStorageAfterDays": 30})), PLAN, "an end to each backup"
+    ),
+    Case(BACKUP, backed_up(_of_another_plan), PLAN, "selected"),
     Case(BACKUP, backed_up(_never_selected), PLAN, "selected"),
     Case(BACKUP, backed_up(_by_another_role), SELECTION, "backup.amazonaws.com"),
     Case(BACKUP, backed_up(rule_having("TargetBackupVault", "Default")), PLAN, "a vault of the templates"),

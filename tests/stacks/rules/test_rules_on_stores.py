@@ -10,6 +10,8 @@ BUCKET = f"{STORE}.CertificateBucket.Properties"
 POLICY = f"{STORE}.CertificateBucketPolicy.Properties"
 ENCRYPTION = "BucketEncryption.ServerSideEncryptionConfiguration.0"
 ADMIN = "arn:aws:iam::111122223333:role/mtls-ingress/mtls-ingress-staging-certificate-admin"
+SOMEBODY = "arn:aws:iam::111122223333:role/Admin"
+STACKS = "arn:aws:iam::111122223333:role/mtls-ingress/mtls-ingress-staging-cloudformation"
 BREAK_GLASS = "arn:aws:iam::111122223333:role/mtls-ingress/mtls-ingress-staging-break-glass"
 
 
@@ -32,6 +34,22 @@ def sparing(sid: str, *arns: str) -> Spoil:
 def _without_mfa(templates: Templates) -> None:
     role = templates.properties("AWS::IAM::Role", RoleName="mtls-ingress-staging-break-glass")
     del role["AssumeRolePolicyDocument"]["Statement"][0]["Condition"]
+
+
+def _an_administrator_too(templates: Templates) -> None:
+    for sid in ("NoOtherDeletes", "NoOtherErasesVersions"):
+        sparing(sid, BREAK_GLASS, SOMEBODY)(templates)
+
+
+def _by_a_service_too(templates: Templates) -> None:
+    role = templates.properties("AWS::IAM::Role", RoleName="mtls-ingress-staging-break-glass")
+    for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+        statement["Principal"]["Service"] = "lambda.amazonaws.com"
+
+
+def _two_encryptions(templates: Templates) -> None:
+    rules = properties(templates, "CertificateBucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    rules.append(rules[0])
 
 
 def _null_forgotten(templates: Templates) -> None:
@@ -88,6 +106,7 @@ CASES = [
     Case(EXPIRES, lifecycle({**RULE, "ExpirationInDays": 365}), BUCKET, "the pair in force"),
     Case(EXPIRES, lifecycle({**RULE, "Prefix": "server/", "ExpirationDate": "2027-01-01T00:00:00Z"}), BUCKET),
     Case(EXPIRES, lifecycle({**RULE, "Transitions": [{"StorageClass": "GLACIER"}]}), f"{BUCKET}.Lifecycle"),
+    Case(EXPIRES, lifecycle({**RULE, "Transition": {"StorageClass": "GLACIER"}}), f"{BUCKET}.Lifecycle"),
     Case(EXPIRES, lifecycle({**RULE, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}), BUCKET, "30 days"),
     Case(EXPIRES, lifecycle({**RULE, "NoncurrentVersionExpirationInDays": 7}), BUCKET, "30 days"),
     # the default encryption
@@ -120,6 +139,20 @@ CASES = [
         ),
         BUCKET,
         "the ARN of a key",
+    ),
+    Case(
+        ENCRYPTED,
+        having(
+            "CertificateBucket",
+            f"{ENCRYPTION}.ServerSideEncryptionByDefault.KMSMasterKeyID",
+            {"Ref": "CertificateKey"},
+        ),
+        BUCKET,
+        "the ARN of a key",
+    ),
+    Case(ENCRYPTED, _two_encryptions, f"{BUCKET}.BucketEncryption", "one rule"),
+    Case(
+        ENCRYPTED, having("CertificateBucket", f"{ENCRYPTION}.ServerSideEncryptionByDefault", ...), BUCKET, "one rule"
     ),
     # what may be written
     Case(WRITTEN, _null_forgotten, POLICY, "without asking"),
@@ -167,7 +200,12 @@ CASES = [
     Case(ERASED, sparing("NoOtherErasesVersions", ADMIN), POLICY, "CertificateAdminRole"),
     Case(ERASED, sparing("NoOtherErasesVersions", BREAK_GLASS, ADMIN), POLICY, "CertificateAdminRole"),
     Case(ERASED, sparing("NoOtherErasesVersions", "arn:aws:iam::111122223333:role/nobody"), POLICY, "nobody of ours"),
+    Case(
+        ERASED, sparing("NoOtherErasesVersions", BREAK_GLASS, SOMEBODY), POLICY, "s3:DeleteObjectVersion denied to all"
+    ),
+    Case(ERASED, sparing("NoOtherForgetsVersions", BREAK_GLASS, STACKS, SOMEBODY), POLICY, "PutBucketVersioning not"),
     Case(ERASED, _without_mfa, POLICY, "with MFA"),
+    Case(ERASED, _by_a_service_too, POLICY, "with MFA"),
     Case(ERASED, policy_having("CertificateBucketPolicy", "NoOtherForgetsVersions"), POLICY, "PutBucketVersioning"),
     Case(ERASED, sparing("NoOtherForgetsVersions", BREAK_GLASS), POLICY, "PutLifecycleConfiguration not denied to"),
     Case(
