@@ -284,8 +284,11 @@ def _alarms(table: Table) -> Alarms:
     address = text_matching(r"[^@\s\"<>]+@[^@\s\"<>]+\.[^@\s\"<>]+")
     topic = text_matching(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}")
     alarms = Alarms(
-        emails=table.optional_texts("emails", "a mail address such as ops@example.com", address),
-        urls=table.optional_texts("urls", "an https URL such as https://pager.example.com/alarms", https_or_none),
+        # More would make the template too long for CloudFormation; a mailing list takes as many as there are.
+        emails=table.optional_texts("emails", "a mail address such as ops@example.com", address, most=20),
+        urls=table.optional_texts(
+            "urls", "an https URL such as https://pager.example.com/alarms", https_or_none, most=10
+        ),
         # CloudWatch calls 5 actions of an alarm at most (PutMetricAlarm); one is our own topic.
         topic_arns=table.optional_texts(
             "topic_arns", "a topic's ARN such as arn:aws:sns:us-east-1:111122223333:on-call", topic, most=4

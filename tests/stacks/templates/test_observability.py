@@ -293,3 +293,15 @@ def test_somebody_elses_network_is_his_to_log() -> None:
     existing = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
 
     assert of_type(existing, "AWS::EC2::FlowLog") == {}
+
+
+def test_as_many_as_may_be_told_fit_into_a_template() -> None:
+    """51,200 bytes of a template handed over as text (CloudFormation quotas)."""
+    emails = [f"somebody.of.the.operators.{number}@operations.health.example.com" for number in range(20)]
+    urls = [f"https://pager.operations.health.example.com/services/alarms/{number}" for number in range(10)]
+    topics = [f"arn:aws:sns:us-east-1:999999999999:{'operations' * 8}-{number}" for number in range(4)]
+    told = f"emails = {json.dumps(emails)}\nurls = {json.dumps(urls)}\ntopic_arns = {json.dumps(topics)}"
+
+    made = assemble(changed(('emails = ["ops@example.com"]', told)))
+
+    assert len(made["observability"].body.encode()) < 51_200
