@@ -36,7 +36,14 @@ from stacks.rules.guarded import (
     key_of,
     registries,
 )
-from stacks.rules.locks import READING, namesakes, pinned_endpoints, readers_of_objects, users_of_key
+from stacks.rules.locks import (
+    READING,
+    namesakes,
+    pinned_endpoints,
+    readers_of_objects,
+    users_of_key,
+    writers_of_objects,
+)
 from stacks.rules.principals import (
     OTHER_ACCOUNT,
     RoleOfOurs,
@@ -136,6 +143,19 @@ def the_readers_really_read(estate: Estate) -> Iterator[Fault]:
             holder = bucket.policy_resource
             expected = "a role that passes the lock to write the pair, and a data key with it"
             yield holder.fault(_policy_path(holder), found=Said("none"), expected=expected)
+
+
+@rule("K3", why="who can put another pair in its place can be the server as well", source=_GUIDE)
+def nobody_else_writes_the_pair(estate: Estate) -> Iterator[Fault]:
+    """The certificate bucket's policy lets only roles of people who do not deploy put and delete its objects."""
+    ours = {role.arn: role for role in roles(estate)}
+    for bucket in certificate_buckets(estate):
+        for writer, example in writers_of_objects(bucket).items():
+            if writer not in ours or not ours[writer].is_for_people or _deploys(ours[writer]):
+                holder, found = bucket.policy_resource, Said(f"{writer} passes with {example}")
+                yield holder.fault(
+                    _policy_path(holder), found=found, expected="roles of people who do not deploy alone"
+                )
 
 
 @rule("K4", why="a plan that cannot read the manifest cannot tell which certificate is in force", source=_GUIDE)
@@ -452,6 +472,7 @@ RULES: Final[tuple[Rule, ...]] = (
     three_roles_pass_the_buckets_lock,
     three_roles_pass_the_keys_lock,
     the_readers_really_read,
+    nobody_else_writes_the_pair,
     who_deploys_reads_the_manifest_alone,
     the_task_may_do_its_work_alone,
     the_task_reaches_its_own_things_alone,

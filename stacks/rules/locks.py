@@ -50,6 +50,7 @@ KEY_OBJECTS: Final = (
     f"{contract.SERVER_PREFIX}whatever-else",
 )
 READING: Final = ("s3:GetObject", "s3:GetObjectVersion")
+WRITING: Final = ("s3:PutObject", "s3:DeleteObject")
 _PRINCIPAL_ARN: Final = "aws:principalarn"
 _ENDPOINT_KEY: Final = "aws:sourcevpce"
 _ASKED: Final = frozenset(
@@ -102,6 +103,17 @@ def readers_of_objects(bucket: Bucket) -> dict[str, str]:
         for action, key, way, extra in product(READING, KEY_OBJECTS, ways, extras):
             question = ask_bucket(bucket, principal, action, key=key, way=way)
             yield f"{action} of {key}", _with(question, extra)
+
+    return _let_through(candidates(bucket.resource.estate, bucket.policies), tries)
+
+
+def writers_of_objects(bucket: Bucket) -> dict[str, str]:
+    """Say whom the bucket's policy lets put or delete an object, each with an example."""
+    extras = _extras(bucket.policies, WRITING)
+
+    def tries(principal: Principal) -> Iterator[tuple[str, Question]]:
+        for action, key, extra in product(WRITING, (*KEY_OBJECTS, contract.MANIFEST_KEY), extras):
+            yield f"{action} of {key}", _with(ask_bucket(bucket, principal, action, key=key), extra)
 
     return _let_through(candidates(bucket.resource.estate, bucket.policies), tries)
 

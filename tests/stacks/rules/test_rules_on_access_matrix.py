@@ -410,6 +410,23 @@ CASES = [
         STORE,
         "to write the pair",
     ),
+    # K3: who writes
+    *(
+        Case(matrix.nobody_else_writes_the_pair, spoil, STORE, says)
+        for spoil, says in (
+            (without(the_lock, "NoOtherWrites"), "role/Admin passes with s3:PutObject"),
+            (without(the_lock, "NoOtherDeletes"), "role/Admin passes with s3:DeleteObject"),
+            (in_the_lock("NoOtherWrites", also(f"{ROLES}-task")), "-task passes"),
+            (in_the_lock("NoOtherWrites", also(f"{ROLES}-deploy")), "-deploy passes"),
+            (in_the_lock("NoOtherDeletes", also(f"{ROLES}-*")), "passes with s3:DeleteObject"),
+            (
+                in_the_lock(
+                    "NoOtherWrites", lambda found: found.update(Resource=found["Resource"].replace("/*", "/server/*"))
+                ),
+                "s3:PutObject of manifest/server.json",
+            ),
+        )
+    ),
     # K4: who deploys
     Case(
         matrix.who_deploys_reads_the_manifest_alone,
