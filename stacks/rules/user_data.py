@@ -176,7 +176,8 @@ def _options(command: str) -> dict[str, str] | None:
     found: dict[str, str] = {}
     name = ""
     for word in words[1:]:
-        if word.startswith("-") and name != "--comment":
+        is_comment = name == "--comment" and not found[name]
+        if word.startswith("-") and not is_comment:
             name = _LONG.get(word, word)
             if name not in _KNOWN | _FLAGS or name in found.keys() - {"-m"}:
                 return None
