@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stacks.access.request import AttachedPolicy
+from stacks.access.statement import Effect, Form
 from stacks.catalog import Catalog
 
 
@@ -38,3 +40,23 @@ def statements(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def listed(value: str | Sequence[str]) -> list[str]:
     """Give a list, also of what a policy writes as one."""
     return [value] if isinstance(value, str) else list(value)
+
+
+def denied_by(document: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> set[str]:
+    """Name the statements of a policy that deny everybody the request; an intrinsic in it is compared as its text."""
+    keys = {name.lower(): value for name, value in context.items()}
+    denials = [each for each in AttachedPolicy("lock", _spelled(document)).statements if each.effect is Effect.DENY]
+    assert all([named.form for named in each.principals or ()] == [Form.EVERYBODY] for each in denials)
+    return {each.name for each in denials if each.covers(action, resource, keys)}
+
+
+def _spelled(value: Any) -> Any:
+    match value:
+        case {"Ref": _} | {"Fn::GetAtt": _} | {"Fn::Sub": _}:
+            return str(value)
+        case dict():
+            return {key: _spelled(inner) for key, inner in value.items()}
+        case list():
+            return [_spelled(inner) for inner in value]
+        case _:
+            return value

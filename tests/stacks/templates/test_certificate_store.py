@@ -13,11 +13,10 @@ from stacks.catalog import assemble
 from stacks.environment_file import parse_environment
 from stacks.naming import RoleKind, certificate_bucket, role_arn
 from tests.stacks.environments import NAMES, catalog, changed, environment, with_existing_network, with_tokens
-from tests.stacks.templates.denials import denied_by
-from tests.stacks.templates.reading import listed, of_type, properties, statements
+from tests.stacks.templates.reading import denied_by, listed, of_type, properties, statements
 
 ENDPOINT = "{'Ref': 'S3EndpointId'}"
-"""The endpoint's id, as the judge of denials sees what is not resolved yet."""
+"""The endpoint's id, as a policy is read that is not resolved yet."""
 KEY_ARN = "{'Fn::GetAtt': ['CertificateKey', 'Arn']}"
 OURS = {"task", "certificate-admin", "break-glass"}
 
