@@ -160,8 +160,7 @@ def _auto_scaling_group(
     nothing (ECS guide, managed termination protection).
     """
     is_protected = environment.capacity.termination_protection
-    ending = {} if is_protected else {"MaxInstanceLifetime": _LIFETIME_SECONDS}
-    return AutoScalingGroup(
+    group = AutoScalingGroup(
         "AutoScalingGroup",
         MinSize=str(environment.capacity.min_instances),
         MaxSize=str(environment.capacity.max_instances),
@@ -176,8 +175,10 @@ def _auto_scaling_group(
         MetricsCollection=[MetricsCollection(Granularity="1Minute")],
         NewInstancesProtectedFromScaleIn=is_protected,
         Tags=_instance_tags(environment),
-        **ending,
     )
+    if not is_protected:
+        group.MaxInstanceLifetime = _LIFETIME_SECONDS
+    return group
 
 
 def _instance_tags(environment: Environment) -> list[dict[str, object]]:
