@@ -223,7 +223,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         "Config.1",
         "AWS Config records the account's resources.",
         why="it is one recorder for a whole account and region, and none of one environment's stacks",
-        instead="whoever keeps the account; `deploy.py plan` shows what differs from the templates",
+        instead="whoever keeps the account; CloudFormation looks for drift (runbook, what was changed by hand)",
     ),
     kept_elsewhere(
         "GuardDuty.1",
