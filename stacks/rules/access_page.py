@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from service import contract
@@ -130,6 +130,7 @@ def questions(estate: Estate) -> Iterator[tuple[str, Question]]:
                 yield from ((f"{name}: {act.name}, {channel}", question) for question in asked)
 
 
+@lru_cache(maxsize=4)
 def _chapter(estate: Estate) -> str:
     everybody = actors(estate)
     parts = [_table(section, everybody) for section in sections(estate)]

@@ -15,6 +15,7 @@ from itertools import product
 from typing import Final
 
 from service import contract
+from stacks.access.conditions import Condition
 from stacks.access.matching import ContextValue, PolicyText, is_like
 from stacks.access.request import Principal, PrincipalKind, ResourcePolicy
 from stacks.access.statement import Form, Statement
@@ -73,9 +74,8 @@ _ASKED: Final = frozenset(
     }
 )
 """Keys that follow from who asks and how; any other that a lock speaks of is tried with what it wants."""
+_TRUTHS: Final = ("true", "false")
 _ARN_SEGMENTS: Final = 6
-_LONGEST_EXTRA: Final = 12
-"""How many values of other keys are tried; no lock of sense speaks of more."""
 
 
 def candidates(estate: Estate, policies: Iterable[ResourcePolicy]) -> dict[str, Principal]:
@@ -165,15 +165,20 @@ def _extras(policies: Iterable[ResourcePolicy], actions: Sequence[str]) -> list[
     """Give the further condition keys a lock might be opened by: none, each value it speaks of, and all together."""
     lowered = [action.lower() for action in actions]
     singles = [
-        ((condition.key, _filled(text)),)
+        ((condition.key, value),)
         for statement in _statements(policies)
         if statement.actions_negated or any(is_like(*pair) for pair in product(lowered, statement.actions))
         for condition in statement.conditions
         if condition.key not in _ASKED
-        for text in condition.wanted
-    ][:_LONGEST_EXTRA]
+        for value in _values(condition)
+    ]
     together = tuple({key: (key, value) for ((key, value),) in singles}.values())
     return [(), *singles, *([together] if len(together) > 1 else [])]
+
+
+def _values(condition: Condition) -> Sequence[str]:
+    """Give what a condition is tried with: each value it names, and of a truth value both."""
+    return _TRUTHS if condition.operator == "Bool" else [_filled(text) for text in condition.wanted]
 
 
 def _named(estate: Estate, policies: Iterable[ResourcePolicy]) -> Iterator[str]:

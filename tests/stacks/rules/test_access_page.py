@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from stacks.rules import access_page
-from stacks.rules.estate import Estate
 from stacks.rules.guarded import Channel
 from tests.stacks.environments import environment
 from tests.stacks.rules.cases import Templates
@@ -66,11 +63,7 @@ def test_the_page_asks_for_a_dozen_of_every_kind() -> None:
 
 
 def test_the_environments_that_answer_alike_share_a_chapter() -> None:
-    def estates() -> Iterator[tuple[str, Estate]]:
-        yield "staging", STAGING
-        yield "again", Templates.of("staging").estate(environment("staging"))
-
-    page = access_page.render(list(estates()))
+    page = access_page.render([("staging", STAGING), ("again", STAGING)])
 
     assert "## staging and again" in page
 

@@ -312,6 +312,18 @@ CASES = [
         "role/Admin passes",
     ),
     Case(
+        matrix.three_roles_pass_the_buckets_lock,
+        in_the_lock("NoOtherReadsTheKey", but_also("BoolIfExists", "aws:ViaAWSService", value=False)),
+        STORE,
+        "role/Admin passes",
+    ),
+    Case(
+        matrix.three_roles_pass_the_buckets_lock,
+        in_the_lock("NoOtherReadsTheKey", but_also("NumericLessThanIfExists", "aws:MultiFactorAuthAge", 300)),
+        STORE,
+        "role/Admin passes",
+    ),
+    Case(
         # The condition's operator turned round.
         matrix.three_roles_pass_the_buckets_lock,
         in_the_lock(
