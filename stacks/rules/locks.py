@@ -112,7 +112,7 @@ def writers_of_objects(bucket: Bucket) -> dict[str, str]:
     extras = _extras(bucket.policies, WRITING)
 
     def tries(principal: Principal) -> Iterator[tuple[str, Question]]:
-        for action, key, extra in product(WRITING, (*KEY_OBJECTS, contract.MANIFEST_KEY), extras):
+        for action, key, extra in product(WRITING, (contract.PRIVATE_KEY_KEY, contract.MANIFEST_KEY), extras):
             yield f"{action} of {key}", _with(ask_bucket(bucket, principal, action, key=key), extra)
 
     return _let_through(candidates(bucket.resource.estate, bucket.policies), tries)
