@@ -81,7 +81,7 @@ def groups_and_providers_are_joined_by_reference(estate: Estate) -> Iterator[Fau
     source="containers-roadmap issue 631; ECS guide, deleting a capacity provider",
 )
 def clusters_and_providers_are_joined_by_reference(estate: Estate) -> Iterator[Fault]:
-    """An association refers to every capacity provider, and each to a cluster."""
+    """An association refers to every capacity provider, and each to a cluster and to none but those."""
     associations = estate.of_type(ASSOCIATION)
     for provider in estate.of_type(PROVIDER):
         if not any(mentions(each, "CapacityProviders", provider) for each in associations):
@@ -89,6 +89,10 @@ def clusters_and_providers_are_joined_by_reference(estate: Estate) -> Iterator[F
     for association in associations:
         if not any(mentions(association, "Cluster", cluster) for cluster in estate.of_type(CLUSTER)):
             yield association.fault("Cluster", found=association.get("Cluster"), expected="a reference to a cluster")
+        for path, item in association.tables("DefaultCapacityProviderStrategy"):
+            if estate.called(item.get("CapacityProvider"), PROVIDER) is None:
+                found = item.get("CapacityProvider")
+                yield association.fault(f"{path}.CapacityProvider", found=found, expected="one of the templates")
 
 
 @rule_of(
@@ -142,6 +146,19 @@ def the_provider_decides_the_size(group: Resource) -> Iterator[Fault]:
     if group.get("DesiredCapacity") is not None:
         expected = "none: the capacity provider decides"
         yield group.fault("DesiredCapacity", found=group.get("DesiredCapacity"), expected=expected)
+
+
+@rule_of(
+    GROUP,
+    requirement="A1",
+    why="ECS sets the tag when the provider is made, and every update of the group without it takes it away again",
+    source=_SCALING,
+)
+def groups_bear_the_tag_of_ecs(group: Resource) -> Iterator[Fault]:
+    """A group has the tag AmazonECSManaged, which its instances get at their start."""
+    tags = {tag.get("Key"): flag(tag.get("PropagateAtLaunch")) for _, tag in group.tables("Tags")}
+    if tags.get("AmazonECSManaged") is not True:
+        yield group.fault("Tags", found=Said("none that instances get"), expected="AmazonECSManaged, propagated")
 
 
 @rule_of(
@@ -347,6 +364,7 @@ RULES: Final[tuple[Rule, ...]] = (
     groups_can_be_deleted,
     the_provider_scales_and_drains,
     the_provider_decides_the_size,
+    groups_bear_the_tag_of_ecs,
     termination_protection_is_whole_or_off,
     instances_come_before_others_go,
     there_is_an_instance_to_spare,

@@ -31,6 +31,7 @@ from stacks.rules.values import Supplied, flag, listed, number
 _START_SECONDS: Final = 60
 """From a task's start to its first healthy answer, the fetch of the certificate and its retries included."""
 _LEAST_TASKS: Final = 2
+_ESSENTIAL: Final = "an essential one, or its task runs on when it has ended"
 _ROLE: Final = "AWS::IAM::Role"
 _ROLE_POLICIES: Final = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy")
 _API: Final = "ECS API Reference, CreateService"
@@ -64,8 +65,8 @@ def the_mapping_leads_to_a_container(service: Resource) -> Iterator[Fault]:
     """
     A service has one entry in LoadBalancers, and all of it leads somewhere.
 
-    It names a Classic Load Balancer of the templates, a container of the task
-    definition, and a port that this container maps.
+    It names a Classic Load Balancer of the templates, an essential container
+    of the task definition, and a port that this container maps.
     """
     entries = service.tables("LoadBalancers")
     if len(entries) != 1:
@@ -95,6 +96,10 @@ def _container_faults(service: Resource, path: str, entry: Any) -> Iterator[Faul
         yield service.fault(f"{path}.ContainerName", found=entry.get("ContainerName"), expected=expected)
         return
     ports = [number(mapping.get("ContainerPort")) for _, mapping in inner_tables(*container, "PortMappings")]
+    if flag(container[1].get("Essential", True)) is not True:
+        yield service.fault(
+            f"{path}.ContainerName", found=Said("a container that is not essential"), expected=_ESSENTIAL
+        )
     if number(entry.get("ContainerPort")) not in [port for port in ports if port is not None]:
         expected = f"a port that the container maps: {', '.join(f'{port:g}' for port in ports if port) or 'none'}"
         yield service.fault(f"{path}.ContainerPort", found=entry.get("ContainerPort"), expected=expected)
@@ -306,8 +311,8 @@ def a_release_can_always_take_a_step(service: Resource) -> Iterator[Fault]:
     an instance that the Auto Scaling group may still add.
     """
     least, most = _percent(service, "MinimumHealthyPercent", 100), _percent(service, "MaximumPercent", 200)
-    if least is None or most is None:
-        expected = "whole numbers for MinimumHealthyPercent and MaximumPercent"
+    if least is None or most is None or least > 100 or most < 100:  # noqa: PLR2004 -- percent
+        expected = "whole numbers, MinimumHealthyPercent up to 100 and MaximumPercent from 100"
         yield service.fault("DeploymentConfiguration", found=service.get("DeploymentConfiguration"), expected=expected)
         return
     room = sum(int(number(group.get("MaxSize")) or 0) for group in groups_of(service))

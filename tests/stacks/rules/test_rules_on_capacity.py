@@ -97,6 +97,14 @@ CASES = [
         put(ASSOCIATION, "Cluster", "default"),
         "capacity.CapacityProviderAssociation.Properties.Cluster",
     ),
+    Case(
+        capacity.clusters_and_providers_are_joined_by_reference,
+        put(ASSOCIATION, "DefaultCapacityProviderStrategy.0.CapacityProvider", "FARGATE_SPOT"),
+        "capacity.CapacityProviderAssociation.Properties.DefaultCapacityProviderStrategy.0",
+        "FARGATE_SPOT",
+    ),
+    Case(capacity.groups_bear_the_tag_of_ecs, put(GROUP, "Tags", ...), f"{AT_GROUP}.Tags"),
+    Case(capacity.groups_bear_the_tag_of_ecs, put(GROUP, "Tags.1.PropagateAtLaunch", "false"), f"{AT_GROUP}.Tags"),
     Case(capacity.groups_can_be_deleted, put(GROUP, "DeletionProtection", "prevent-all-deletion"), AT_GROUP),
     Case(
         capacity.the_provider_scales_and_drains,
