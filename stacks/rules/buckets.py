@@ -152,6 +152,19 @@ def every_bucket_has_a_name_of_ours(bucket: Resource) -> Iterator[Fault]:
         yield bucket.fault("BucketName", found=name, expected=expected)
 
 
+@rule(
+    "K19", why="the second cannot be made, or two stacks write into one bucket", source="S3 guide, bucket naming rules"
+)
+def no_two_buckets_share_a_name(estate: Estate) -> Iterator[Fault]:
+    """No two buckets of the templates have the same name."""
+    first: dict[str, Resource] = {}
+    for bucket in estate.of_type(BUCKET):
+        other = first.setdefault(estate.ref(bucket), bucket)
+        if other is not bucket:
+            found = bucket.get("BucketName")
+            yield bucket.fault("BucketName", found=found, expected=f"another name than that of {other.name}")
+
+
 _BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
@@ -162,7 +175,7 @@ _BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
     "K22",
     why="who read or replaced the key, and when, is nowhere to be seen",
     source=_S3_CONTROLS,
-    also=("S3.9",),
+    also=("S3.9", "S3_BUCKET_LOGGING_ENABLED"),
 )
 def every_bucket_but_the_logs_own_is_logged(estate: Estate) -> Iterator[Fault]:
     """Every bucket's requests are logged to another bucket of the templates, but those of the bucket of logs itself."""
@@ -258,6 +271,7 @@ RULES: Final[tuple[Rule, ...]] = (
     every_bucket_forgets_what_is_left_over,
     every_bucket_is_reached_over_tls_alone,
     every_bucket_has_a_name_of_ours,
+    no_two_buckets_share_a_name,
     every_bucket_but_the_logs_own_is_logged,
     logs_of_requests_are_let_in,
     flow_logs_are_let_in,

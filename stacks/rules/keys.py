@@ -200,12 +200,13 @@ def keys_turn_and_end_late(key: Resource) -> Iterator[Fault]:
 
 
 def _unusual(key: Resource) -> Iterator[Fault]:
-    """Find what AWS does not turn, and what is off."""
+    """Find what AWS does not turn, what is off, and what leaves its region."""
     expected: tuple[tuple[str, Any], ...] = (
         ("Enabled", True),
         ("KeySpec", "SYMMETRIC_DEFAULT"),
         ("KeyUsage", "ENCRYPT_DECRYPT"),
         ("Origin", "AWS_KMS"),
+        ("MultiRegion", False),
     )
     for name, wanted in expected:
         found = key.get(name)

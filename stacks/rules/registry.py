@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from service.contract import CLIENT_INDEX, RegistryAttribute
 from stacks.rules.estate import Estate, Fault, Resource
 from stacks.rules.guarded import KEY, TABLE, registries
 from stacks.rules.principals import roles
 from stacks.rules.register import Entry
 from stacks.rules.rule import Rule, rule, rule_of
-from stacks.rules.values import number
+from stacks.rules.values import listed, number
 
 _DYNAMODB_CONTROLS: Final = "Security Hub user guide, DynamoDB controls"
 
@@ -74,6 +75,40 @@ def every_table_is_encrypted_with_our_key(table: Resource) -> Iterator[Fault]:
 
 
 @rule(
+    "K13",
+    why="the service asks by names the table does not have, and finds nobody",
+    source="service/contract.py, the client registry",
+)
+def the_registry_is_asked_as_it_is_made(estate: Estate) -> Iterator[Fault]:
+    """The registry has the key the service looks clients up by, and the index that lists a client's entries whole."""
+    for table in [each.resource for each in registries(estate)]:
+        if _schema(table.get("KeySchema")) != {FINGERPRINT: "HASH"}:
+            yield table.fault("KeySchema", found=table.get("KeySchema"), expected=f"{FINGERPRINT} as HASH alone")
+        indexes = [
+            index for _, index in table.tables("GlobalSecondaryIndexes") if index.get("IndexName") == CLIENT_INDEX
+        ]
+        for index in indexes or [{}]:
+            if _schema(index.get("KeySchema")) != {CLIENT: "HASH", FINGERPRINT: "RANGE"}:
+                expected = f"{CLIENT_INDEX} with {CLIENT} as HASH and {FINGERPRINT} as RANGE"
+                yield table.fault("GlobalSecondaryIndexes", found=index.get("KeySchema"), expected=expected)
+            if index.get("Projection") != {"ProjectionType": "ALL"}:
+                yield table.fault(
+                    "GlobalSecondaryIndexes", found=index.get("Projection"), expected="ProjectionType ALL"
+                )
+        for _, attribute in table.tables("AttributeDefinitions"):
+            if attribute.get("AttributeName") in {FINGERPRINT, CLIENT} and attribute.get("AttributeType") != "S":
+                yield table.fault("AttributeDefinitions", found=attribute, expected="AttributeType S")
+
+
+FINGERPRINT: Final = RegistryAttribute.FINGERPRINT.value
+CLIENT: Final = RegistryAttribute.CLIENT.value
+
+
+def _schema(value: object) -> dict[object, object]:
+    return {each.get("AttributeName"): each.get("KeyType") for each in listed(value) if isinstance(each, dict)}
+
+
+@rule(
     "DynamoDB.4",
     why="a backup plan that backs nothing up is found out when it is needed",
     source="Security Hub DynamoDB.4; AWS Backup guide",
@@ -123,6 +158,7 @@ RULES: Final[tuple[Rule, ...]] = (
     every_table_can_be_gone_back_in,
     every_table_is_protected_from_deletion,
     every_table_is_encrypted_with_our_key,
+    the_registry_is_asked_as_it_is_made,
     a_backup_plan_backs_the_registry_up,
 )
 ENTRIES: Final[tuple[Entry, ...]] = ()

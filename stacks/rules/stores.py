@@ -308,6 +308,13 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         why="as S3.20",
         instead="versions are erased by the break-glass role alone, which is taken with MFA (K20, ADR 0017)",
     ),
+    exception(
+        "CFN_NO_EXPLICIT_RESOURCE_NAMES",
+        "No resource has a name spelt out in its template.",
+        why="policies name roles, bucket and table before they are there, and no stack waits for itself (K18)",
+        instead="names are made in one place of project, environment, account and region; what would replace something"
+        " that bears one stops until it is named",
+    ),
     kept_elsewhere(
         "S3.1",
         "The account blocks public access to all its buckets.",

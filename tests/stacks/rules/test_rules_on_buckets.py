@@ -61,6 +61,10 @@ def _second_bucket(templates: Templates) -> None:
     templates.bodies["images"]["Resources"]["Other"] = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "x-1"}}
 
 
+def _named_alike(templates: Templates) -> None:
+    properties(templates, "LogBucket")["BucketName"] = properties(templates, "CertificateBucket")["BucketName"]
+
+
 def only_on(what: str) -> Spoil:
     """Have the denial without TLS name the bucket alone, or its objects."""
 
@@ -131,6 +135,7 @@ CASES = [
     Case(NAMED, having("LogBucket", "BucketName", ...), f"{LOGS}.BucketName", "nothing"),
     Case(NAMED, having("LogBucket", "BucketName", "a" * 64), f"{LOGS}.BucketName"),
     Case(NAMED, having("LogBucket", "BucketName", "xn--logs"), f"{LOGS}.BucketName"),
+    Case(buckets.no_two_buckets_share_a_name, _named_alike, STORE, "another name than that of certificate_store."),
     Case(LOGGED, having("CertificateBucket", "LoggingConfiguration", ...), f"{CERTIFICATES}.LoggingConfiguration"),
     Case(
         LOGGED,

@@ -121,6 +121,8 @@ CASES = [
     Case(TURNS, with_key("Enabled", value=False), f"{KEY}.Enabled"),
     Case(TURNS, with_key("KeySpec", "RSA_2048"), f"{KEY}.KeySpec"),
     Case(TURNS, with_key("Origin", "EXTERNAL"), f"{KEY}.Origin"),
+    Case(TURNS, with_key("KeyUsage", "SIGN_VERIFY"), f"{KEY}.KeyUsage"),
+    Case(TURNS, with_key("MultiRegion", value=True), f"{KEY}.MultiRegion"),
     Case(
         keys.aliases_are_of_keys_of_ours,
         put("AWS::KMS::Alias", "TargetKeyId", "00000000-0000-0000-0000-000000000000"),

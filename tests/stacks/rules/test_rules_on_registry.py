@@ -68,6 +68,7 @@ GROWS = registry.every_table_grows_with_its_load
 BACK = registry.every_table_can_be_gone_back_in
 PROTECTED = registry.every_table_is_protected_from_deletion
 ENCRYPTED = registry.every_table_is_encrypted_with_our_key
+ASKED = registry.the_registry_is_asked_as_it_is_made
 BACKUP = registry.a_backup_plan_backs_the_registry_up
 
 CASES = [
@@ -89,6 +90,17 @@ CASES = [
     Case(
         ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", {"Ref": "ClientRegistryKey"}), TABLE
     ),
+    Case(ASKED, put("AWS::DynamoDB::Table", "KeySchema.0.AttributeName", "Fingerprint"), TABLE, "as HASH alone"),
+    Case(ASKED, put("AWS::DynamoDB::Table", "GlobalSecondaryIndexes", ...), TABLE, "by-client with client"),
+    Case(ASKED, put("AWS::DynamoDB::Table", "GlobalSecondaryIndexes.0.IndexName", "clients"), TABLE, "by-client"),
+    Case(ASKED, put("AWS::DynamoDB::Table", "GlobalSecondaryIndexes.0.KeySchema.1.KeyType", "HASH"), TABLE, "RANGE"),
+    Case(
+        ASKED,
+        put("AWS::DynamoDB::Table", "GlobalSecondaryIndexes.0.Projection.ProjectionType", "KEYS_ONLY"),
+        TABLE,
+        "ProjectionType ALL",
+    ),
+    Case(ASKED, put("AWS::DynamoDB::Table", "AttributeDefinitions.0.AttributeType", "B"), TABLE, "AttributeType S"),
     Case(BACKUP, backed_up(_not_selected), PLAN, "selected"),
     Case(BACKUP, backed_up(put("AWS::Backup::BackupVault", "EncryptionKeyArn", ...)), PLAN, "a vault of the templates"),
     Case(
