@@ -13,7 +13,7 @@ from typing import Final
 
 from service.contract import METRIC_NAMESPACE, Dimension, Metric, Variable
 from stacks.rules.estate import Estate, Resource
-from stacks.rules.topology import GROUP, SERVICE
+from stacks.rules.topology import GROUP, LOAD_BALANCER, PROVIDER, SERVICE
 from stacks.rules.values import number
 from stacks.rules.watching import BUCKET, told_to_tasks
 
@@ -37,7 +37,7 @@ class Demand:
         silence: How missing data may be treated; empty is any way.
         least_seconds: How long it must be bad at the least, at the most before somebody is told.
         having: Further dimensions, with their values.
-        whose: The resources that must be watched each; none is whatever the dimensions name.
+        whose: The resources that must be watched, each by itself; None where the metric is of no resource.
     """
 
     metrics: tuple[tuple[str, str], ...]
@@ -76,6 +76,10 @@ def _less(facts: Facts) -> Facts:
     return lambda estate: facts(estate) - 1
 
 
+def _every(resource_type: str) -> Callable[[Estate], list[Resource]]:
+    return lambda estate: estate.of_type(resource_type)
+
+
 def certificate_buckets(estate: Estate) -> list[Resource]:
     """Give the buckets that tasks are told to fetch the certificate from."""
     told = told_to_tasks(estate, Variable.CERTIFICATE_BUCKET)
@@ -89,11 +93,20 @@ def registries(estate: Estate) -> list[Resource]:
 
 
 def _balancer(metric: str, bad: Facts, good: Facts, statistics: str, silence: tuple[str, ...] = _GOOD) -> Demand:
-    return Demand((("AWS/ELB", metric),), "the load balancer", bad, good, tuple(statistics.split()), silence)
+    served = tuple(statistics.split())
+    return Demand((("AWS/ELB", metric),), "the load balancer", bad, good, served, silence, whose=_every(LOAD_BALANCER))
 
 
 def _cluster_service(metric: str) -> Demand:
-    return Demand((("AWS/ECS", metric),), "the service", _always(81), _always(50), ("Average",), most_seconds=1200)
+    return Demand(
+        (("AWS/ECS", metric),),
+        "the service",
+        _always(81),
+        _always(50),
+        ("Average",),
+        most_seconds=1200,
+        whose=_every(SERVICE),
+    )
 
 
 def _ours(metric: Metric, bad: float, good: float, statistic: str = "Sum", silence: tuple[str, ...] = _GOOD) -> Demand:
@@ -101,6 +114,12 @@ def _ours(metric: Metric, bad: float, good: float, statistic: str = "Sum", silen
 
 
 _OF_GROUP: Final = "the Auto Scaling group"
+
+
+def _of_instances(metric: str) -> Demand:
+    served = ("Sum", "Maximum")
+    return Demand((("AWS/EC2", metric),), _OF_GROUP, _always(1), _always(0), served, _GOOD, whose=_every(GROUP))
+
 
 DEMANDS: Final[tuple[Demand, ...]] = (
     _balancer("HealthyHostCount", _less(_tasks), _tasks, "Minimum", _BAD),
@@ -120,6 +139,7 @@ DEMANDS: Final[tuple[Demand, ...]] = (
         _BAD,
         most_seconds=600,
         short_of="DesiredTaskCount",
+        whose=_every(SERVICE),
     ),
     Demand(
         (("AWS/ECS/ManagedScaling", "CapacityProviderReservation"),),
@@ -128,6 +148,7 @@ DEMANDS: Final[tuple[Demand, ...]] = (
         _always(100),
         ("Average", "Minimum", "Maximum"),
         least_seconds=300,
+        whose=_every(PROVIDER),
     ),
     Demand(
         (("AWS/AutoScaling", "GroupInServiceInstances"),),
@@ -136,6 +157,7 @@ DEMANDS: Final[tuple[Demand, ...]] = (
         _instances,
         ("Minimum", "Average"),
         _BAD,
+        whose=_every(GROUP),
     ),
     Demand(
         (("AWS/AutoScaling", "GroupTerminatingInstances"),),
@@ -146,9 +168,10 @@ DEMANDS: Final[tuple[Demand, ...]] = (
         _GOOD,
         least_seconds=7200,
         most_seconds=14400,
+        whose=_every(GROUP),
     ),
-    Demand((("AWS/EC2", "StatusCheckFailed"),), _OF_GROUP, _always(1), _always(0), ("Maximum", "Sum"), _GOOD),
-    Demand((("AWS/EC2", "MetadataNoToken"),), _OF_GROUP, _always(1), _always(0), ("Sum", "Maximum"), _GOOD),
+    _of_instances("StatusCheckFailed"),
+    _of_instances("MetadataNoToken"),
     Demand(
         (("AWS/DynamoDB", "ThrottledRequests"), ("AWS/DynamoDB", "ReadThrottleEvents")),
         "the client registry",

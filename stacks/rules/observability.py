@@ -14,7 +14,7 @@ from stacks.rules.metrics import KNOWN, Known, Side
 from stacks.rules.register import Entry, kept_elsewhere
 from stacks.rules.rule import Rule, absent, rule, rule_of
 from stacks.rules.values import flag, listed, number
-from stacks.rules.watching import ALARM, COMPOSITE, Alarm, Series, alarms, misnamed, read_alarm, what_is_named
+from stacks.rules.watching import ALARM, COMPOSITE, Alarm, Series, alarms, misnamed, read_alarm, what_are_named
 
 TOPIC: Final = "AWS::SNS::Topic"
 DASHBOARD: Final = "AWS::CloudWatch::Dashboard"
@@ -48,7 +48,10 @@ def what_can_fail_is_watched(estate: Estate) -> Iterator[Fault]:
 
 
 def _missing(estate: Estate, demand: Demand, given: Iterable[Alarm]) -> Iterator[Fault]:
-    for wanted in demand.whose(estate) if demand.whose else [None]:
+    whose: list[Resource | None] = list(demand.whose(estate)) if demand.whose else [None]
+    if not whose:
+        yield absent(f"{demand.said}, which is not in the templates")
+    for wanted in whose:
         on_it = [(alarm, series) for alarm in given if (series := _series_on(estate, demand, alarm, wanted))]
         if not on_it:
             yield absent(demand.said if wanted is None else f"{demand.said} ({wanted.name})")
@@ -60,7 +63,7 @@ def _missing(estate: Estate, demand: Demand, given: Iterable[Alarm]) -> Iterator
 
 def _series_on(estate: Estate, demand: Demand, alarm: Alarm, wanted: Resource | None) -> Series | None:
     for series in alarm.series:
-        is_of_it = wanted is None or wanted in _named(estate, series)
+        is_of_it = wanted is None or wanted in what_are_named(estate, series)
         has_all = all(series.dimensions.get(name) == value for name, value in demand.having)
         is_total = bool(demand.having) or "reason" not in series.dimensions
         # What is reckoned of a metric has other values than the metric.
@@ -68,10 +71,6 @@ def _series_on(estate: Estate, demand: Demand, alarm: Alarm, wanted: Resource | 
         if (series.namespace, series.metric) in demand.metrics and all((is_of_it, has_all, is_total, is_itself)):
             return series
     return None
-
-
-def _named(estate: Estate, series: Series) -> list[Resource | None]:
-    return [what_is_named(estate, series, name) for name in series.dimensions if name in {"TableName", "BucketName"}]
 
 
 def _shortcomings(estate: Estate, demand: Demand, alarm: Alarm, series: Series) -> Iterator[Fault]:

@@ -8,11 +8,12 @@ written out and a parameter are judged alike.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from service.contract import Dimension, Variable
-from stacks.rules.estate import Estate, Resource
+from stacks.rules.estate import Estate, Resource, UnresolvedError
 from stacks.rules.topology import TASK_DEFINITION, containers_of
 from stacks.rules.values import number
 
@@ -93,8 +94,12 @@ class Alarm:
 
 
 def alarms(estate: Estate) -> list[Alarm]:
-    """Give every alarm on metrics."""
-    return [_alarm(resource) for resource in estate.of_type(ALARM)]
+    """Give every alarm on metrics that can be told; rules over each alarm by itself object to the others."""
+    found: list[Alarm] = []
+    for resource in estate.of_type(ALARM):
+        with suppress(UnresolvedError):
+            found.append(_alarm(resource))
+    return found
 
 
 def read_alarm(resource: Resource) -> Alarm:
@@ -143,6 +148,11 @@ def what_is_named(estate: Estate, series: Series, dimension: str) -> Resource | 
     resource_type, attribute = _NAMED_BY[dimension]
     named = estate.of_type(resource_type)
     return next((each for each in named if name_of(each, attribute) == series.dimensions.get(dimension)), None)
+
+
+def what_are_named(estate: Estate, series: Series) -> list[Resource | None]:
+    """Give the resource of each dimension that names one."""
+    return [what_is_named(estate, series, dimension) for dimension in series.dimensions if dimension in _NAMED_BY]
 
 
 def name_of(resource: Resource, attribute: str = "Ref") -> str:

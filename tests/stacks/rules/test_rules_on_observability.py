@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.contract import Variable
 from stacks.rules import observability as rules
 from stacks.rules.alarm_rule import is_in_alarm
 from stacks.rules.demands import DEMANDS
@@ -99,6 +100,18 @@ def _reckon_with_health(templates: Templates) -> None:
         ]
 
 
+def _add_another_balancer(templates: Templates) -> None:
+    balancer = templates.resource("AWS::ElasticLoadBalancing::LoadBalancer")
+    templates.bodies["ingress"]["Resources"]["Another"] = balancer
+
+
+def _tell_tasks_of_another_registry(templates: Templates) -> None:
+    (container,) = templates.properties("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    for variable in container["Environment"]:
+        if variable["Name"] == Variable.CLIENT_REGISTRY_TABLE:
+            variable["Value"] = "another"
+
+
 def _watch_another_bucket(templates: Templates) -> None:
     (alarm,) = alarms_on(templates, "4xxErrors").values()
     taken = {"LogBucketName": {"Type": "String"}}
@@ -182,6 +195,8 @@ CASES = [
     Case(WATCHED, every("ServerCertDaysToExpiry", Threshold=30), "observability", "rests at 8"),
     Case(WATCHED, every("ServerCertDaysToExpiry", TreatMissingData="notBreaching"), "observability", "breaching"),
     Case(WATCHED, _strangers_counted_in_all, "", "reason unknown_certificate"),
+    Case(WATCHED, _add_another_balancer, "", "ingress.Another"),
+    Case(WATCHED, _tell_tasks_of_another_registry, "", "not in the templates"),
     Case(WATCHED, _reckon_with_health, "", "HealthyHostCount"),
     Case(WATCHED, _watch_another_bucket, "", "certificate bucket"),
     Case(rules.unusual_traffic_is_watched, unwatched("RequestCount"), "", "RequestCount"),
