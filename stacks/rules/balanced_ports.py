@@ -68,9 +68,9 @@ class Backend:
         return ports.get(wanted) if wanted is not None else None
 
     def variable(self, name: Variable) -> object:
-        """Give a variable's value; of one that is there twice the last."""
+        """Give a variable's value; of one that says two things both, which is neither."""
         found = [value for key, value in self._variables if key == name.value]
-        return found[-1] if found else None
+        return found[0] if len(set(map(str, found))) == 1 else " and ".join(map(str, found)) or None
 
     def fault_of(self, name: Variable, expected: str) -> Fault:
         """Object to a variable."""

@@ -33,6 +33,21 @@ def variable(name: Variable, value: object) -> Spoil:
     return spoil
 
 
+def _said_twice(name: Variable, value: object) -> Spoil:
+    """Set a variable once more, to something else; which one counts is Docker's secret."""
+
+    def spoil(templates: Templates) -> None:
+        definition = templates.properties(TASK)["ContainerDefinitions"][0]
+        definition["Environment"].append({"Name": str(name), "Value": value})
+
+    return spoil
+
+
+def _ports_crossed(templates: Templates) -> None:
+    one, other = templates.properties(TASK)["ContainerDefinitions"][0]["PortMappings"]
+    one["ContainerPort"], other["ContainerPort"] = other["ContainerPort"], one["ContainerPort"]
+
+
 def rule_of_instances(**said: object) -> Spoil:
     """Let somebody else in to the instances, by a resource of its own."""
 
@@ -192,6 +207,9 @@ CASES = [
     Case(_header, balancer("Policies.0.Attributes", []), f"{PROPERTIES}.Policies.0.Attributes"),
     Case(_header, balancer("Policies.0.PolicyType", "ProxyProtocolPolicy"), f"{PROPERTIES}.Policies"),
     Case(_demand, variable(Variable.PROXY_PROTOCOL, "forbidden"), f"{CONTAINER}.Environment", "forbidden"),
+    Case(_demand, _said_twice(Variable.PROXY_PROTOCOL, "forbidden"), f"{CONTAINER}.Environment", "and forbidden"),
+    Case(_listener, _said_twice(Variable.TRAFFIC_PORT, "9443"), f"{CONTAINER}.Environment", "8443 and 9443"),
+    Case(_listener, _ports_crossed, f"{CONTAINER}.Environment", "8080"),
     Case(_demand, variable(Variable.PROXY_PROTOCOL, ...), f"{CONTAINER}.Environment"),
     Case(_drained, balancer("ConnectionDrainingPolicy", ...), f"{_DRAIN_PATH}.Enabled"),
     Case(_drained, balancer("ConnectionDrainingPolicy.Enabled", "false"), f"{_DRAIN_PATH}.Enabled"),
