@@ -44,8 +44,8 @@ def test_a_mistake_is_a_line_and_exit_5(mistaken: Path) -> None:
 
     assert code == 5
     assert any(line.startswith("images.") and "Colour" in line and "cfn-lint:E" in line for line in lines)
-    assert "has no network, identity" in err  # what the directory lacks is judged as rendered
-    assert f"local: {len(CATALOG.stacks)} templates, {len(RULES)} rules and cfn-lint, " in err
+    assert "has no bootstrap, network, identity" in err  # what the directory lacks is judged as rendered
+    assert f"local: {len(CATALOG.every)} templates, {len(RULES)} rules and cfn-lint, " in err
 
 
 def test_for_programs_each_is_a_record_and_the_result_comes_last(mistaken: Path) -> None:
@@ -60,7 +60,7 @@ def test_for_programs_each_is_a_record_and_the_result_comes_last(mistaken: Path)
         "status": "problems",
         "problems": len(problems),
         "rules": len(RULES),
-        "templates": len(CATALOG.stacks),
+        "templates": len(CATALOG.every),
         "exit_code": 5,
     }
 

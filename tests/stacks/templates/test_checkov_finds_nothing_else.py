@@ -13,6 +13,9 @@ CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 EXCEPTIONS = {
     # A bucket that logs into itself logs its own logging, without end.
     ("CKV_AWS_18", "AWS::S3::Bucket.LogBucket"),
+    # Boundaries grant nothing: they bound what the policies beside them grant, in which nothing is found.
+    ("CKV_AWS_111", "AWS::IAM::ManagedPolicy.Boundary"),
+    *((f"CKV_AWS_{number}", "AWS::IAM::ManagedPolicy.DeployerBoundary") for number in range(107, 112)),
 }
 
 pytestmark = [
