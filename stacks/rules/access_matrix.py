@@ -38,18 +38,18 @@ from stacks.rules.guarded import (
 )
 from stacks.rules.locks import (
     READING,
+    in_other_words,
     namesakes,
     pinned_endpoints,
     readers_of_objects,
+    strangers,
     users_of_key,
     writers_of_objects,
 )
 from stacks.rules.principals import (
-    OTHER_ACCOUNT,
     RoleOfOurs,
     administrator,
     all_powerful,
-    anonymous,
     roles,
     root,
     stack_roles,
@@ -328,11 +328,14 @@ _REPAIRING_KEYS: Final = ("kms:DescribeKey", "kms:GetKeyPolicy", "kms:PutKeyPoli
 )
 def strangers_do_nothing(estate: Estate) -> Iterator[Fault]:
     """Nobody in particular, and no administrator or root user of another account, reaches anything that is guarded."""
-    place = estate.place
-    for stranger in (anonymous(), administrator(place, OTHER_ACCOUNT), root(place, OTHER_ACCOUNT)):
+    policies = [each.policy for each in _held_keys(estate)]
+    policies += [each for bucket in certificate_buckets(estate) for each in bucket.policies]
+    policies += [each for table in registries(estate) for each in table.policies]
+    for stranger in strangers(estate, policies):
         for question in _whatever(estate, stranger):
-            answer = question.answer()
-            if answer.is_allowed:
+            answers = (each.answer() for each in in_other_words(question))
+            answer = next((each for each in answers if each.is_allowed), None)
+            if answer is not None:
                 found = Said(f"{stranger.arn or 'everybody'} is allowed {_asked(question)} by {answer.statement}")
                 holder = question.asked_of
                 yield holder.fault(_policy_path(holder), found=found, expected="strangers to be refused")
@@ -345,10 +348,13 @@ def _whatever(estate: Estate, stranger: Principal) -> Iterator[Question]:
             yield ask_bucket(bucket, stranger, action, key=name)
     for table in registries(estate):
         yield from (ask_table(table, stranger, action) for action in _OF_TABLES)
+    for key, action, through in product(_held_keys(estate), _OF_KEYS, ("", "s3", "dynamodb")):
+        yield ask_key(key, stranger, action, through=through)
+
+
+def _held_keys(estate: Estate) -> list[Key]:
     held = [each.key for each in certificate_buckets(estate)] + [each.key for each in registries(estate)]
-    for key, action, through in product(held, _OF_KEYS, ("", "s3", "dynamodb")):
-        if key is not None:
-            yield ask_key(key, stranger, action, through=through)
+    return [key for key in held if key is not None]
 
 
 @rule_of(

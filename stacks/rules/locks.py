@@ -9,6 +9,7 @@ another account, another path, another environment, a longer name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -74,6 +75,8 @@ _ASKED: Final = frozenset(
     }
 )
 """Keys that follow from who asks and how; any other that a lock speaks of is tried with what it wants."""
+_ACCOUNT: Final = re.compile(r"\b\d{12}\b")
+_ACCOUNT_KEYS: Final = ("aws:principalaccount", "kms:calleraccount")
 _TRUTHS: Final = ("true", "false")
 _ARN_SEGMENTS: Final = 6
 
@@ -139,6 +142,22 @@ def _let_through(
         if said is not None:
             found[name] = said
     return found
+
+
+def strangers(estate: Estate, policies: Iterable[ResourcePolicy]) -> list[Principal]:
+    """Give nobody in particular, and who rules another account or is named of one: any, and each in the policies."""
+    place, policies = estate.place, list(policies)
+    accounts = {OTHER_ACCOUNT, *_accounts(policies)} - {place.account}
+    named = [all_powerful(arn) for arn in _named(estate, policies)]
+    sessions = list(_sessions(policies))
+    rulers = [rule(place, account) for account in sorted(accounts) for rule in (administrator, root)]
+    return [anonymous(), *rulers, *(each for each in (*named, *sessions) if each.account != place.account)]
+
+
+def in_other_words(question: Question) -> Iterator[Question]:
+    """Ask the same with every further condition key that the policies speak of."""
+    for extra in _extras(question.policies, [question.request.action]):
+        yield _with(question, extra)
 
 
 def known_endpoints(bucket: Bucket) -> list[Endpoint | None]:
@@ -224,6 +243,17 @@ def _sessions(policies: Iterable[ResourcePolicy]) -> Iterator[Principal]:
                 arn = f"arn:{named.value.split(':')[1]}:iam::{account}:role/{role}"
                 powers = all_powerful(arn).policies
                 yield Principal(PrincipalKind.ROLE, arn, account, session_arn=named.value, policies=powers)
+
+
+def _accounts(policies: Sequence[ResourcePolicy]) -> Iterator[str]:
+    """Give the accounts that policies speak of."""
+    for statement in _statements(policies):
+        for named in statement.principals or ():
+            found = _ACCOUNT.search(named.value) if named.form not in {Form.SERVICE, Form.FEDERATED} else None
+            if found:
+                yield found[0]
+    for policy, key in product(policies, _ACCOUNT_KEYS):
+        yield from (value for value in _wanted(policy, key) if _ACCOUNT.fullmatch(value))
 
 
 def _services(policies: Iterable[ResourcePolicy]) -> Iterator[str]:

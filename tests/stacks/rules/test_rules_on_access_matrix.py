@@ -582,6 +582,40 @@ CASES = [
             ),
             (
                 the_keys_lock,
+                {"Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": "kms:*", "Resource": "*"},
+                CERTIFICATE_KEY,
+                "222222222222:role/Admin is allowed kms:PutKeyPolicy",
+            ),
+            (
+                the_keys_lock,
+                {"Principal": {"AWS": "arn:aws:iam::222222222222:role/app"}, "Action": "kms:*", "Resource": "*"},
+                CERTIFICATE_KEY,
+                "222222222222:role/app is allowed kms:PutKeyPolicy",
+            ),
+            (
+                the_lock,
+                {
+                    "Principal": "*",
+                    "Action": "s3:ListBucket",
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1", "aws:SourceVpc": "vpc-1"}},
+                },
+                STORE,
+                "everybody is allowed s3:ListBucket",
+            ),
+            (
+                the_lock,
+                {
+                    "Principal": "*",
+                    "Action": "s3:ListBucket",
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"aws:PrincipalAccount": "222222222222"}},
+                },
+                STORE,
+                "222222222222:role/Admin is allowed",
+            ),
+            (
+                the_keys_lock,
                 {"Principal": {"AWS": "*"}, "Action": "kms:CreateGrant", "Resource": "*"},
                 CERTIFICATE_KEY,
                 "all",
