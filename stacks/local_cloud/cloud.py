@@ -278,8 +278,9 @@ def _service(environ: dict[str, Any]) -> str | None:
     if len(parts) > 4:  # noqa: PLR2004 - five parts make a scope
         return parts[3]
     path: str = environ.get("PATH_INFO", "")
-    is_call = path in {"", "/"} and environ["REQUEST_METHOD"] == "POST"
-    return None if is_call or path.startswith(_UNGUARDED) else "s3"
+    if path.startswith(_UNGUARDED):
+        return None
+    return "sts" if path in {"", "/"} and environ["REQUEST_METHOD"] == "POST" else "s3"
 
 
 class _Dispatcher(DomainDispatcherApplication):  # type: ignore[misc]  # moto ships no types

@@ -20,6 +20,8 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import ClientError
 
+from stacks.local_cloud.authorizer.context import Context
+from stacks.local_cloud.authorizer.role_calls import distrust
 from stacks.local_cloud.container import Container, Place, TaskCannotStartError, environment_of, read_container
 from stacks.local_cloud.container_agent import ContainerInstance
 from stacks.local_cloud.credentials import CredentialsAccess, CredentialsEndpoint
@@ -229,21 +231,33 @@ class TaskLife:
     def _grant_role(self, task: Task, container: Container) -> CredentialsAccess:
         """Assume the task role as ECS would: the role must exist and trust ECS tasks, which moto's STS never asks."""
         for role_arn in (container.execution_role_arn, container.task_role_arn):
-            if role_arn and not self._trusts_tasks(role_arn):
+            reason = self._distrust(role_arn, task) if role_arn else None
+            if reason is not None:
                 raise TaskCannotStartError(
                     f"ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify"
-                    " that the role being passed has the proper trust relationship and permissions."
+                    f" that the role being passed has the proper trust relationship and permissions. ({reason})"
                 )
         if not container.task_role_arn:
             return CredentialsAccess("", "")
         return self._services.credentials.grant(task.id, container.task_role_arn)
 
-    def _trusts_tasks(self, role_arn: str) -> bool:
+    def _distrust(self, role_arn: str, task: Task) -> str | None:
+        """
+        Say why a role does not let ECS take it for a task; None if it does.
+
+        ECS says which account it works for, and an ARN of it that names no
+        cluster (ECS guide, "Amazon ECS task IAM role", confused deputy).
+        """
         try:
             role = self._client("iam").get_role(RoleName=role_arn.rsplit("/", 1)[-1])["Role"]
-        except ClientError:
-            return False
-        return role["Arn"] == role_arn and _TASKS_PRINCIPAL in json.dumps(role["AssumeRolePolicyDocument"])
+        except ClientError as error:
+            return error.response["Error"]["Message"]
+        if role["Arn"] != role_arn:
+            return f"the role of this name is {role['Arn']}"
+        place, account = task.view.arn.rpartition(":")[0], task.view.arn.split(":")[4]
+        context: Context = {"aws:sourceaccount": account, "aws:sourcearn": f"{place}:ecs-tasks"}
+        trust = json.dumps(role["AssumeRolePolicyDocument"])
+        return distrust(_TASKS_PRINCIPAL, role_arn, trust, context, account=account)
 
     def _hear(self, task: Task, container: Container) -> Callable[[str, str], None]:
         def hear(stream: str, text: str) -> None:

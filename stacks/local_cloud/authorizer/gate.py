@@ -1,5 +1,5 @@
 """
-The gate before S3, KMS and DynamoDB: a call that is not allowed never reaches them.
+The gate before S3, KMS, DynamoDB and STS: a call that is not allowed never reaches them.
 
 What the embedded cloud itself calls acts for CloudFormation and for AWS's own
 services, and is not judged.
@@ -28,6 +28,7 @@ from stacks.local_cloud.authorizer.context import (
 )
 from stacks.local_cloud.authorizer.deployed import Deployed
 from stacks.local_cloud.authorizer.key_calls import KeyCalls, NoSuchKeyError, UnusableKeyError
+from stacks.local_cloud.authorizer.role_calls import RoleCalls
 from stacks.local_cloud.authorizer.s3_calls import S3Calls
 from stacks.local_cloud.authorizer.table_calls import TableCalls
 from stacks.local_cloud.authorizer.verdicts import refusal_of
@@ -96,6 +97,7 @@ class Authorizer:
             S3Gate(self, s3),
             Gate(self, "kms", KeyCalls(self.deployed)),
             Gate(self, "dynamodb", TableCalls(self.deployed)),
+            StsGate(self, "sts", RoleCalls(self._callers)),
         ]
 
     def admit(self, request: Request, service: str, calls: Calls) -> Visit | None:
@@ -221,6 +223,17 @@ _JSON_CODES: Final = {
     "InvalidAccessKeyId": "UnrecognizedClientException",
     "KMS.NotFoundException": "NotFoundException",
 }
+
+
+class StsGate(Gate):
+    """The gate before STS."""
+
+    def _answer(self, refused: RefusedError, _request: Request) -> Response:
+        error = f"<Type>Sender</Type><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message>"
+        body = (
+            f'<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>{error}</Error></ErrorResponse>'
+        )
+        return Response(body, status=refused.status, content_type="text/xml")
 
 
 class S3Gate(Gate):

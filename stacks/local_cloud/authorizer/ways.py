@@ -118,7 +118,10 @@ class Ways:
         return next(explicit, None) or next(main, None)
 
     def _leads_out(self, subnet_id: str) -> bool:
-        table = self._route_table(subnet_id)
+        """Tell whether there is a way to the internet; from a default VPC there always is, which moto leaves out."""
+        vpc_id, table = self._deployed.ec2.get_subnet(subnet_id).vpc_id, self._route_table(subnet_id)
+        if self._deployed.ec2.vpcs[vpc_id].is_default:
+            return True
         routes = [] if table is None else table.routes
         return any(route.destination_cidr_block == _ANYWHERE for route in routes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -131,7 +132,11 @@ def test_local_never_opens_on_aws() -> None:
         open_account(Place())
 
 
-def test_a_role_can_be_assumed(endpoint: LocalEndpoint) -> None:
+def test_a_role_can_be_assumed(cloud: LocalCloud, endpoint: LocalEndpoint) -> None:
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    cloud.client("iam").create_role(RoleName="certificate-admin", AssumeRolePolicyDocument=document)
+
     admin = open_account(Place(), endpoint=endpoint).assume_role(
         f"arn:aws:iam::{ACCOUNT}:role/certificate-admin", "test"
     )

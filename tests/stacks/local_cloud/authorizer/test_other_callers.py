@@ -246,3 +246,54 @@ def test_what_the_cloud_itself_calls_is_not_judged(deployed: Deployed) -> None:
     """It acts for CloudFormation, whose own role has its own tests, and for AWS's services."""
     assert deployed.cloud.client("s3").get_object(Bucket=BUCKET, Key=PRIVATE_KEY_KEY)
     assert deployed.refusals == []
+
+
+# -- taking roles --------------------------------------------------------------------------
+
+
+def take(client: Client, role: str) -> Any:
+    return client.assume_role(RoleArn=role, RoleSessionName="test")
+
+
+def test_an_operator_takes_the_keepers_and_the_deployers_role(deployed: Deployed) -> None:
+    for kind in ("certificate-admin", "deploy"):
+        assert take(deployed.as_operator("sts"), naming.role_arn(LOCAL, kind))
+
+
+@pytest.mark.parametrize("kind", ["task", "execution", "instance", "cloudformation"])
+def test_nobody_takes_a_services_role(deployed: Deployed, kind: RoleKind) -> None:
+    message = denied(lambda: take(deployed.as_operator("sts"), naming.role_arn(LOCAL, kind)))
+
+    assert "is not authorized to perform: sts:AssumeRole" in message
+    assert "because no resource-based policy allows the sts:AssumeRole action" in message
+
+
+def test_the_glass_is_broken_with_a_second_factor_alone(deployed: Deployed) -> None:
+    glass = naming.role_arn(LOCAL, "break-glass")
+    with_factor = deployed.client("sts", "local", "local", context={"aws:MultiFactorAuthPresent": "true"})
+
+    denied(lambda: take(deployed.as_operator("sts"), glass))
+
+    assert take(with_factor, glass)
+    with_factor.close()
+
+
+def test_a_task_takes_no_other_role(deployed: Deployed) -> None:
+    for kind in ("certificate-admin", "break-glass", "deploy", "task"):
+        role = naming.role_arn(LOCAL, kind)
+        denied(lambda role=role: take(deployed.as_role("task", "sts"), role))  # type: ignore[misc]
+    assert "assumed-role/" in deployed.as_role("task", "sts").get_caller_identity()["Arn"]
+
+
+def test_a_role_that_is_not_there_is_taken_by_nobody(deployed: Deployed) -> None:
+    denied(lambda: take(deployed.as_operator("sts"), "arn:aws:iam::123456789012:role/nobody"))
+
+
+def test_what_an_identity_provider_says_is_not_believed(deployed: Deployed) -> None:
+    """Its signature cannot be checked here."""
+    role = naming.role_arn(LOCAL, "deploy")
+    client = deployed.as_operator("sts")
+
+    denied(
+        lambda: client.assume_role_with_web_identity(RoleArn=role, RoleSessionName="test", WebIdentityToken="a.b.c" * 4)
+    )
