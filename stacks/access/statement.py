@@ -174,7 +174,8 @@ def _statement(raw: object, name: str, *, with_variables: bool) -> Statement:
         raise PolicyFaultError("NotPrincipal with Allow means everybody else in the world; it is refused")
     texts = None if resources is None else _resources(resources, with_variables=with_variables)
     if resources_negated and any(text.has_variables for text in texts or ()):
-        # What it means where the variable has no value is told nowhere, and evaluators differ.
+        # Without its value the variable "will not match any resource" (IAM guide, "Policy variables with no value"):
+        # whether NotResource then means every resource or none is left open, and evaluators differ.
         raise PolicyFaultError("a policy variable in NotResource is not supported")
     return Statement(
         name,

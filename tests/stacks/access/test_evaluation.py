@@ -125,6 +125,14 @@ def test_a_boundary_does_not_limit_what_a_resource_allows_a_session_a_user_or_ev
     assert ask(role(boundary=NARROW), bucket_policy(TO_ALL)).is_allowed
 
 
+def test_a_boundary_does_not_limit_what_everybody_of_an_arn_is_allowed() -> None:
+    """IAM guide, "Policy evaluation logic": a grant by aws:PrincipalArn to a wildcard principal passes the boundary."""
+    by_condition = TO_ALL | {"Condition": {"ArnEquals": {"aws:PrincipalArn": ROLE}}}
+
+    assert ask(role(boundary=NARROW), bucket_policy(by_condition)).is_allowed
+    assert not ask(user(boundary=NARROW), bucket_policy(by_condition)).is_allowed
+
+
 def test_what_names_the_account_is_limited_by_the_boundary() -> None:
     assert not ask(role(ALLOW_ALL, boundary=NARROW), bucket_policy(TO_ACCOUNT)).is_allowed
 
