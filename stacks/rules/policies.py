@@ -231,8 +231,6 @@ def every_resource_fits_an_action(document: Document) -> Iterator[Fault]:
 
     S3's actions on buckets have buckets beside them, its others objects; what bears no resource is allowed on `*`.
     """
-    if document.kind is Kind.TRUST:
-        return
     for statement in document.statements:
         services = {_ARN_SERVICES.get(service, service) for service in _services(statement)}
         for resource in statement.resources:

@@ -19,6 +19,8 @@ BUCKET = "certificate_store.CertificateBucketPolicy.Properties.PolicyDocument"
 KEY = "certificate_store.CertificateKey.Properties.KeyPolicy"
 TASK = "certificate_store.TaskReadsCertificate.Properties.PolicyDocument"
 TOPIC = "observability.AlarmTopicPolicy.Properties.PolicyDocument"
+LOGS = "certificate_store.LogBucketPolicy.Properties.PolicyDocument"
+OURS = "arn:aws:iam::111122223333:role/somebody"
 TRUST = "identity.TaskRole.Properties.AssumeRolePolicyDocument"
 READING = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::shared/*"}
 
@@ -110,6 +112,11 @@ def _attach_boundary(templates: Templates) -> None:
     boundary["Roles"] = ["somebody"]
 
 
+def _attach_boundary_by_arn(templates: Templates) -> None:
+    role = templates.bodies["bootstrap"]["Resources"]["CloudFormationRole"]["Properties"]
+    role["ManagedPolicyArns"] = [{"Ref": "Boundary"}]
+
+
 def _reference_to_role(statement: Document) -> None:
     arns = statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"]
     arns[0] = {"Ref": "TaskRoleArn"}
@@ -118,6 +125,10 @@ def _reference_to_role(statement: Document) -> None:
 def _take_task_role(templates: Templates) -> None:
     templates.bodies["certificate_store"]["Parameters"]["TaskRoleArn"] = {"Type": "String"}
     _reference_to_role(statements(of(templates, BUCKET))["NoOtherReadsTheKey"])
+
+
+def _aborting(statement: Document) -> None:
+    statement |= {"Action": "s3:AbortMultipartUpload", "Resource": "arn:aws:s3:::bucket"}
 
 
 def condition(operator: str, key: str, value: object) -> Callable[[Document], object]:
@@ -154,6 +165,8 @@ CASES = [
     Case(WHOLE, on(BUCKET, "OnlyOverTls", set_to("Effect", "deny")), f"{BUCKET}.Statement.0.Effect"),
     Case(WHOLE, on(BUCKET, "OnlyOverTls", set_to("Action", ...)), f"{BUCKET}.Statement.0.Action", "NotAction"),
     Case(WHOLE, on(BUCKET, "OnlyOverTls", set_to("Action", [])), f"{BUCKET}.Statement.0.Action", "one at least"),
+    Case(WHOLE, on(BUCKET, "OnlyOverTls", set_to("Action", [1])), f"{BUCKET}.Statement.0.Action", "texts"),
+    Case(WHOLE, on(BUCKET, "OnlyOverTls", set_to("Action", [""])), f"{BUCKET}.Statement.0.Action", "texts"),
     Case(WHOLE, on(BUCKET, "OnlyOverTls", set_to("Resource", ...)), f"{BUCKET}.Statement.0.Resource"),
     Case(
         WHOLE, on(BUCKET, "OnlyOverTls", set_to("Principal", ...)), f"{BUCKET}.Statement.0.Principal", "whom it means"
@@ -211,6 +224,7 @@ CASES = [
     Case(FITS, on(TASK, "ReadPair", set_to("Resource", "server/key.pem")), f"{TASK}.Statement.1.Resource", "ARN of s3"),
     Case(FITS, on(TASK, "ReadPair", set_to("Resource", "arn:aws:dynamodb:us-east-1:111122223333:table/x")), TASK),
     Case(FITS, on(TASK, "ReadPair", set_to("Resource", "arn:aws:s3:::bucket")), TASK, "objects, for s3:GetObject"),
+    Case(FITS, on(TASK, "ReadManifest", _aborting), TASK, "objects, for s3:AbortMultipartUpload"),
     Case(
         FITS,
         on(
@@ -289,6 +303,18 @@ CASES = [
         BUCKET,
     ),
     Case(LET, with_another(TRUST, Effect="Allow", Principal="*", Action="sts:AssumeRole"), TRUST, '"*"'),
+    Case(LET, with_another(BUCKET, **letting(Condition={"ArnLike": {"cloudformation:RoleArn": OURS}})), BUCKET, '"*"'),
+    Case(
+        policies.services_are_let_in_on_our_behalf_alone,
+        on(LOGS, "DeliverLoadBalancerLogs", set_to("Resource", "arn:aws:s3:::logs/load-balancer/AWSLogs/*")),
+        LOGS,
+        "account 111122223333",
+    ),
+    Case(
+        policies.services_are_let_in_on_our_behalf_alone,
+        on(LOGS, "DeliverLoadBalancerLogs", set_to("Action", ["s3:PutObject", "s3:GetObject"])),
+        LOGS,
+    ),
     Case(
         policies.services_are_let_in_on_our_behalf_alone,
         on(TOPIC, "AlarmsPublish", set_to("Condition", ...)),
@@ -373,6 +399,12 @@ CASES = [
     ),
     Case(
         ABSENT,
+        on(BUCKET, "OnlyOverTls", condition("BoolIfExists", "aws:SecureTransport", value=False)),
+        BUCKET,
+        "Exists",
+    ),
+    Case(
+        ABSENT,
         on(BUCKET, "OnlyEncryptedByKms", beside("Null", "s3:x-amz-server-side-encryption", value=True)),
         f"{BUCKET}.Statement.7.Condition.Null",
         "never together",
@@ -402,6 +434,12 @@ CASES = [
     Case(policies.no_role_may_do_everything, on(TASK, "ReadPair", set_to("Action", "*")), TASK, "by their names"),
     Case(policies.no_role_may_do_everything, on(TASK, "ReadPair", set_to("Action", "*:*")), TASK, "by their names"),
     Case(policies.no_role_may_do_everything, on(TASK, "ReadPair", set_to("NotAction", ["iam:*"])), TASK, "are allowed"),
+    Case(policies.no_role_may_do_everything, on(TASK, "ReadPair", set_to("Action", "s*:GetObject")), TASK),
+    Case(
+        policies.no_role_may_do_everything,
+        with_another("bootstrap.Boundary.Properties.PolicyDocument", Effect="Allow", Action="*:*", Resource="*"),
+        "bootstrap.Boundary",
+    ),
     Case(
         policies.no_role_may_do_everything,
         with_another("bootstrap.Boundary.Properties.PolicyDocument", Effect="Allow", Action="*", Resource="*"),
@@ -431,6 +469,7 @@ CASES = [
         "it is allowed on",
     ),
     Case(policies.no_role_may_do_it_to_everything, _attach_boundary, "", "by ARN"),
+    Case(policies.no_role_may_do_it_to_everything, _attach_boundary_by_arn, "", "by ARN"),
     Case(
         policies.no_role_decrypts_with_any_key,
         on(TASK, "DecryptThroughS3", set_to("Resource", "*")),
@@ -456,9 +495,25 @@ GOOD = [
         ),
         id="one role of the account",
     ),
+    pytest.param(
+        policies.no_role_may_do_everything,
+        with_another(TASK, Effect="Deny", Action="s3:*", Resource="*"),
+        id="a denial of everything",
+    ),
     pytest.param(SHUT, with_another(BUCKET, **denying()), id="data"),
     pytest.param(SHUT, with_another(BUCKET, **denying(Action="s3:*", Condition=TLS)), id="everything without TLS"),
+    pytest.param(SHUT, with_another(KEY, **denying(Action="kms:Encrypt")), id="use of a key"),
+    pytest.param(SHUT, with_another(TOPIC, **denying(Action="sns:Publish")), id="what is sent"),
+    pytest.param(SHUT, with_another(TOPIC, **denying(Action=["dynamodb:PutItem", "dynamodb:Query"])), id="items"),
     pytest.param(WHOLE, on(TASK, "ReadPair", set_to("Sid", ...)), id="without a Sid"),
+    pytest.param(WHOLE, with_another(BUCKET, **denying(Action=..., NotAction="s3:GetObject")), id="but for actions"),
+    pytest.param(WHOLE, with_another(BUCKET, **denying(Resource=..., NotResource="x")), id="but for resources"),
+    pytest.param(WHOLE, with_another(BUCKET, **denying(Principal=..., NotPrincipal="*")), id="but for principals"),
+    pytest.param(
+        policies.every_resource_fits_an_action,
+        with_another(BUCKET, **denying(Action="s3:ListAllMyBuckets", Resource="arn:aws:s3:::x")),
+        id="a denial of what bears no resource",
+    ),
     pytest.param(KNOWN, on(TASK, "ReadPair", condition("StringLike", "aws:ResourceTag/team", "a*")), id="a tag"),
     pytest.param(FITS, on(TASK, "ReadPair", set_to("Resource", "*")), id="any resource"),
 ]
