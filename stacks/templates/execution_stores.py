@@ -75,8 +75,7 @@ def _backups(environment: Environment) -> tuple[Statement, ...]:
                 arn(environment, "backup", f"backup-vault:{naming.stack_name(environment, '*')}"),
             ],
         ),
-        # MountCapsule, and Mount, which CloudFormation's schema of a vault demands and no reference of actions has.
-        allow("MountBackups", [Action("backup-storage", "Mount*")], "*"),
+        allow("MountBackups", [Action("backup-storage", "MountCapsule")], "*"),
     )
 
 

@@ -34,6 +34,7 @@ UNUSED: Mapping[str, str] = {
     "application-autoscaling:*ScheduledAction": "no scheduled actions",
     "autoscaling:*LoadBalancer*": "the group is attached to no load balancer (A5)",
     "autoscaling:*TrafficSources": "nor to another source of traffic",
+    "backup-storage:Mount": "no action of IAM's (Service Authorization Reference), but MountCapsule is",
     "dynamodb:*Item": "no replica and no import; what is in the table is not CloudFormation's",
     "dynamodb:*Kinesis*": "no stream",
     "dynamodb:*Replica": "one region",
