@@ -67,10 +67,14 @@ def test_every_alarm_on_our_metrics_watches_one_that_is_written(measured: list[P
 
 def test_every_widget_on_our_metrics_shows_one_that_is_written(measured: list[Published]) -> None:
     body = json.loads(properties(catalog(ENVIRONMENT), "dashboard", "Dashboard")["DashboardBody"]["Fn::Sub"])
-    shown = {
-        (namespace, name, frozenset(zip(dimensions[::2], dimensions[1::2], strict=False)))
+    lines = [
+        [part for part in line if isinstance(part, str)]
         for widget in body["widgets"]
-        for namespace, name, *dimensions in widget["properties"]["metrics"]
+        for line in widget["properties"]["metrics"]
+    ]
+    shown = {
+        (namespace, name, frozenset(zip(dimensions[::2], dimensions[1::2], strict=True)))
+        for namespace, name, *dimensions in filter(None, lines)
         if namespace == METRIC_NAMESPACE
     }
 
