@@ -14,7 +14,9 @@ import pytest
 
 from service.contract import TokenBinding
 from stacks import environment as values
+from stacks.catalog import assemble
 from stacks.environment_file import EnvironmentFileError, parse_environment
+from stacks.rules.linter import lint
 
 PAGE: Final = (Path(__file__).parents[1] / "docs" / "environment.md").read_text(encoding="utf-8")
 TABLES: Final[dict[str, type[Any]]] = {
@@ -179,6 +181,16 @@ def test_the_examples_make_environments_and_use_every_setting() -> None:
         for key in content
     }
     assert {key for _, key, _ in _documented()} - used == set(HEAD)
+
+
+@pytest.mark.slow
+def test_the_examples_are_rendered_without_a_word_of_the_linter() -> None:
+    """They use every setting, so every form that a template can take is among them."""
+    files = [_file(0), _file(1), _file(0, network="network, an existing VPC")]
+
+    for text in files:
+        made = parse_environment(text, Path("example.toml"))
+        assert lint({entry.name: entry.body for entry in assemble(made).every}, region=made.region) == []
 
 
 def _file(index: int, network: str = "network, a VPC of our own") -> str:

@@ -31,7 +31,8 @@ _NOTHING: Facts = {}
 def environment_texts(draw: st.DrawFn) -> str:
     """Draw the text of any valid file named `drawn.toml`."""
     region = draw(st.sampled_from(_REGIONS))
-    head = {"name": "drawn", "project": "ingress", "account": _ACCOUNT, "region": region}
+    project = draw(st.sampled_from(["ingress", "a-project-so-long"]))
+    head = {"name": "drawn", "project": project, "account": _ACCOUNT, "region": region}
     tables = {name: values for name, values in draw(_tables(region)).items() if values is not None}
     written = "".join(f"\n[{name}]\n{_lines(values)}" for name, values in tables.items())
     return _lines(head) + written + draw(st.sampled_from(["", TOKENS]))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from stacks.catalog import assemble
 from stacks.environment_file import parse_environment
@@ -21,7 +21,12 @@ from tests.stacks.any_environment import environment_texts
 
 _BODY_LIMIT_BYTES: Final = 51_200
 """Of a template handed over as text (CloudFormation quotas)."""
-_PATIENT: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_PATIENT: Final = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    # A finding says its place by itself; to shrink what led to it would take minutes.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 
 
 @settings(_PATIENT, max_examples=8)

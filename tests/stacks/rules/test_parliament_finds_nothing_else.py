@@ -40,7 +40,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("UNKNOWN_ACTION", "ecs:StopServiceDeployment"): "newer than its table; cfn-lint's has it",
     ("UNKNOWN_ACTION", "cloudtrail:GetEventConfiguration"): "newer than its table; cfn-lint's has it",
     ("UNKNOWN_ACTION", "cloudtrail:PutEventConfiguration"): "newer than its table; cfn-lint's has it",
-    ("UNKNOWN_ACTION", "backup-storage:Mount"): "CloudFormation's schema of a vault demands it",
     (
         "UNKNOWN_CONDITION_FOR_ACTION",
         "token.actions.githubusercontent.com",
