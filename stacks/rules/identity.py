@@ -60,6 +60,19 @@ _HOSTING: Final = frozenset(
     }
 )
 """What the agents on an instance do: AmazonEC2ContainerServiceforEC2Role less making clusters, and Session Manager."""
+_MANAGING: Final = frozenset(
+    {
+        *(
+            f"ssm:{name}"
+            for name in ("DescribeAssociation", "DescribeDocument", "GetDeployablePatchSnapshotForInstance")
+        ),
+        *(f"ssm:{name}" for name in ("GetDocument", "GetManifest", "PutComplianceItems", "PutConfigurePackageResult")),
+        *(f"ssm:{name}" for name in ("PutInventory", "UpdateAssociationStatus", "UpdateInstanceAssociationStatus")),
+    }
+)
+"""What else AmazonSSMManagedInstanceCore grants, less the reading of parameters."""
+_BEST: Final = {"kms:GrantIsForAWSResource": "true"}
+"""Condition keys that the boundary asks for, as they are in the best of cases."""
 _JOINING: Final = (
     *("ecs:RegisterContainerInstance", "ecs:DeregisterContainerInstance", "ecs:SubmitTaskStateChange"),
     "ecs:SubmitContainerStateChange",
@@ -116,6 +129,59 @@ def no_bounded_role_lets_itself_out(estate: Estate) -> Iterator[Fault]:
                 continue
             if _may(asked, action, each.arn):
                 yield each.resource.fault(_BOUNDARY, found=Said(f"it lets {action} through"), expected="no such action")
+
+
+@rule("I2", why="the role is refused on AWS what it is granted here, and nothing says so before", source=_BOUNDS)
+def bounds_let_through_what_is_granted(estate: Estate) -> Iterator[Fault]:
+    """Every action that a role is granted is one its permissions boundary lets through, on what it is granted for."""
+    deploying = {each.arn for each in _deploying(estate)}
+    for each in roles(estate):
+        policy = estate.called(each.resource.get(_BOUNDARY), _MANAGED)
+        if policy is None:
+            continue
+        unbounded = replace(each.principal, policies=(EVERYTHING,))
+        allowed = _actions_of(policy)
+        for statement in _granted(each):
+            for pattern in statement.actions:
+                cut = [one for one in _meant(pattern) if one not in allowed]
+                # What bounds a deployment does so by actions alone; asking for each thing would take its time.
+                if not cut and each.arn not in deploying:
+                    cut = [
+                        f"{pattern} on {arn}" for arn in statement.resources if not _may(unbounded, pattern, arn, _BEST)
+                    ]
+                if cut:
+                    yield statement.fault("Action", found=Said(cut[0]), expected="what the boundary lets through")
+
+
+@rule("I2", why="what nobody needs is what somebody will be tricked into granting", source=_BOUNDS)
+def bounds_let_through_no_more(estate: Estate) -> Iterator[Fault]:
+    """What bounds the roles that serve lets through what one of them is granted, and what the agents on hosts do."""
+    deploying = {each.arn for each in _deploying(estate)}
+    serving = [each for each in roles(estate) if each.arn not in deploying]
+    granted = {
+        one for each in serving for grant in _granted(each) for pattern in grant.actions for one in _meant(pattern)
+    }
+    worn = [estate.called(each.resource.get(_BOUNDARY), _MANAGED) for each in serving]
+    for policy in {found.name: found for found in worn if found is not None}.values():
+        for statement in _allowing(policy):
+            for pattern in statement.actions:
+                surplus = sorted(set(_meant(pattern)) - granted - _HOSTING - _MANAGING)
+                if surplus:
+                    found = Said(f"{pattern}, which is {surplus[0]}")
+                    yield statement.fault("Action", found=found, expected="what a role is granted")
+
+
+def _meant(pattern: str) -> Iterable[str]:
+    """Give the actions a pattern means; one that nobody knows means itself."""
+    return actions_like(pattern) or (pattern,)
+
+
+def _actions_of(policy: Resource) -> frozenset[str]:
+    return frozenset(one for statement in _allowing(policy) for pattern in statement.actions for one in _meant(pattern))
+
+
+def _allowing(policy: Resource) -> Iterator[Statement]:
+    return (one for document in documents_of(policy) for one in document.statements if one.allows)
 
 
 def _deploying(estate: Estate) -> Iterable[RoleOfOurs]:
@@ -212,7 +278,7 @@ def instances_do_what_their_agents_do(estate: Estate) -> Iterator[Fault]:
     for each in principals.instance_roles(estate):
         for statement in _granted(each):
             for pattern in statement.actions:
-                surplus = sorted(set(actions_like(pattern)) - _HOSTING) or ([] if actions_like(pattern) else [pattern])
+                surplus = sorted(set(_meant(pattern)) - _HOSTING)
                 if surplus:
                     yield statement.fault(
                         "Action", found=Said(f"{pattern}, which is {surplus[0]} too"), expected="what agents do"
@@ -317,6 +383,8 @@ def _may(who: Principal, action: str, resource: str, context: dict[str, str] | N
 RULES: Final[tuple[Rule, ...]] = (
     every_role_is_bounded,
     no_bounded_role_lets_itself_out,
+    bounds_let_through_what_is_granted,
+    bounds_let_through_no_more,
     everything_of_iam_lies_under_one_path,
     every_role_has_a_name_of_ours,
     nothing_is_granted_inline_or_to_users,

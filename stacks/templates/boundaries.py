@@ -39,7 +39,7 @@ _VERB: Final = re.compile(r"[A-Z][a-z]+")
 
 def serving(environment: Environment) -> PolicyDocument:
     """Bound the roles that serve: each action that one of them is granted, on what belongs to the environment."""
-    return policy(*_data(environment), *_hosts(environment))
+    return policy(*_data(environment), *_backups(environment), *_hosts(environment))
 
 
 def deploying(documents: Iterable[PolicyDocument]) -> PolicyDocument:
@@ -69,7 +69,6 @@ def _summed_up(action: str) -> str:
 
 def _data(environment: Environment) -> tuple[Statement, ...]:
     bucket = f"arn:{environment.partition}:s3:::{naming.certificate_bucket(environment)}"
-    table = arn(environment, "dynamodb", f"table/{naming.client_registry_table(environment)}")
     keys = arn(environment, "kms", "key/*")
     return (
         allow(
@@ -105,18 +104,27 @@ def _data(environment: Environment) -> tuple[Statement, ...]:
             ],
             keys,
         ),
-        allow("KeysForServices", [kms.CreateGrant], keys, when=[Bool({"kms:GrantIsForAWSResource": True})]),
-        allow(
-            "Registry",
-            [dynamodb.GetItem, dynamodb.DescribeTable, dynamodb.ListTagsOfResource, dynamodb.StartAwsBackupJob],
-            table,
-        ),
-        allow(
-            "Backups",
-            [backup.DescribeBackupVault],
-            arn(environment, "backup", f"backup-vault:{naming.backup_vault(environment)}"),
-        ),
+        allow("Registry", [dynamodb.GetItem], _table(environment)),
     )
+
+
+def _backups(environment: Environment) -> tuple[Statement, ...]:
+    """Bound the role of AWS Backup, where there are backups."""
+    if environment.registry.backup_days is None:
+        return ()
+    vault = arn(environment, "backup", f"backup-vault:{naming.backup_vault(environment)}")
+    table = [dynamodb.DescribeTable, dynamodb.ListTagsOfResource, dynamodb.StartAwsBackupJob]
+    for_aws = Bool({"kms:GrantIsForAWSResource": True})
+    return (
+        allow("BackUpRegistry", table, _table(environment)),
+        allow("Vault", [backup.DescribeBackupVault], vault),
+        allow("KeysForBackups", [kms.CreateGrant], arn(environment, "kms", "key/*"), when=[for_aws]),
+        allow("FindByTag", [tag.GetResources], "*"),
+    )
+
+
+def _table(environment: Environment) -> str:
+    return arn(environment, "dynamodb", f"table/{naming.client_registry_table(environment)}")
 
 
 def _hosts(environment: Environment) -> tuple[Statement, ...]:
@@ -154,7 +162,6 @@ def _hosts(environment: Environment) -> tuple[Statement, ...]:
             [
                 ecr.GetAuthorizationToken,
                 ecs.DiscoverPollEndpoint,
-                tag.GetResources,
                 ssm.DescribeAssociation,
                 ssm.DescribeDocument,
                 ssm.GetDeployablePatchSnapshotForInstance,

@@ -81,6 +81,8 @@ def _one_role_for_both(templates: Templates) -> None:
 
 _BOUNDED = identity.every_role_is_bounded
 _OUT = identity.no_bounded_role_lets_itself_out
+_CUT = identity.bounds_let_through_what_is_granted
+_SURPLUS_BOUND = identity.bounds_let_through_no_more
 _PATH = identity.everything_of_iam_lies_under_one_path
 _NAME = identity.every_role_has_a_name_of_ours
 _INLINE = identity.nothing_is_granted_inline_or_to_users
@@ -126,6 +128,16 @@ CASES = [
         "identity.TaskRole",
         "iam:CreateRole",
     ),
+    Case(_CUT, _grant("TaskReadsRegistry", "dynamodb:Query"), "client_registry.TaskReadsRegistry", "dynamodb:Query"),
+    Case(_CUT, _grant("TaskReadsCertificate", "s3:GetObject", "arn:aws:s3:::other/*"), "certificate_store.", "other/*"),
+    Case(_CUT, _without("Boundary", "Registry"), "client_registry.TaskReadsRegistry", "dynamodb:GetItem"),
+    Case(_CUT, _grant("ExecutionNetwork", "lambda:CreateFunction"), "bootstrap.ExecutionNetwork", "lambda"),
+    Case(_SURPLUS_BOUND, _grant("Boundary", "s3:PutObjectAcl"), "bootstrap.Boundary", "s3:PutObjectAcl"),
+    Case(
+        _SURPLUS_BOUND, _grant("Boundary", "dynamodb:*"), "bootstrap.Boundary.Properties.PolicyDocument", "dynamodb:*"
+    ),
+    Case(_SURPLUS_BOUND, _grant("Boundary", "ssm:GetParameter"), "bootstrap.Boundary", "ssm:GetParameter"),
+    Case(_SURPLUS_BOUND, _grant("Boundary", "nothing:Known"), "bootstrap.Boundary", "nothing:Known"),
     Case(_PATH, _set("TaskRole", "Path", "/"), "identity.TaskRole.Properties.Path", '"/"'),
     Case(_PATH, _set("TaskRole", "Path", ...), "identity.TaskRole.Properties.Path"),
     Case(_PATH, _set("ExecutionPolicy", "Path", "/other/"), "identity.ExecutionPolicy.Properties.Path", "/other/"),
