@@ -238,7 +238,11 @@ def _is_delivered(log: Bucket, action: str, key: str) -> bool:
     source="Classic ELB guide, access logs; S3 guide, server access logging",
 )
 def log_buckets_take_what_is_delivered(estate: Estate) -> Iterator[Fault]:
-    """A bucket that load balancers or S3 write logs to is encrypted with S3's own keys and locks no object."""
+    """
+    A bucket that load balancers or S3 write logs to is encrypted with S3's own keys and locks no object.
+
+    It keeps what is delivered for a year at least, as log groups do.
+    """
     for log in _log_buckets(estate):
         bucket = log.resource
         for path, default in default_encryptions(bucket):
@@ -246,8 +250,15 @@ def log_buckets_take_what_is_delivered(estate: Estate) -> Iterator[Fault]:
                 yield bucket.fault(f"{path}.SSEAlgorithm", found=default.get("SSEAlgorithm"), expected='"AES256"')
         if not default_encryptions(bucket):
             yield bucket.fault("BucketEncryption", found=None, expected="SSEAlgorithm AES256")
+        for path, part in lifecycle(bucket):
+            days = part.get("ExpirationInDays")
+            if days is not None and (number(days) or 0) < _LEAST_DAYS_OF_LOGS:
+                yield bucket.fault(f"{path}.ExpirationInDays", found=days, expected=f"{_LEAST_DAYS_OF_LOGS} at least")
         if bucket.get("ObjectLockConfiguration.Rule") is not None:
             yield bucket.fault("ObjectLockConfiguration.Rule", found=Said("a lock by default"), expected="none")
+
+
+_LEAST_DAYS_OF_LOGS: Final = 365
 
 
 def _log_buckets(estate: Estate) -> list[Bucket]:

@@ -50,10 +50,13 @@ def every_table_can_be_gone_back_in(table: Resource) -> Iterator[Fault]:
     source=_DYNAMODB_CONTROLS,
 )
 def every_table_is_protected_from_deletion(table: Resource) -> Iterator[Fault]:
-    """Every table is protected from deletion, in every environment."""
+    """Every table is protected from deletion, in every environment, and no entry of it ends by itself."""
     if table.get("DeletionProtectionEnabled") is not True:
         found = table.get("DeletionProtectionEnabled")
         yield table.fault("DeletionProtectionEnabled", found=found, expected="true")
+    if table.get("TimeToLiveSpecification.Enabled") not in {None, False}:
+        found = table.get("TimeToLiveSpecification")
+        yield table.fault("TimeToLiveSpecification", found=found, expected="none: what is revoked stays to be seen")
 
 
 @rule_of(

@@ -15,7 +15,7 @@ from service import contract
 from service.contract import Variable
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.guarded import BUCKET, KEY, TABLE, Bucket, Channel, Way, certificate_buckets
-from stacks.rules.locked_buckets import any_of, default_encryptions, is_denied, lifecycle
+from stacks.rules.locked_buckets import NOTHING, Context, answer, any_of, default_encryptions, is_denied, lifecycle
 from stacks.rules.principals import RoleOfOurs, administrator, anonymous, roles, root, stack_roles, task_roles
 from stacks.rules.register import Entry, exception, kept_elsewhere
 from stacks.rules.rule import Rule, absent, rule
@@ -251,6 +251,85 @@ def _demands_mfa(role: RoleOfOurs) -> bool:
     return "aws:MultiFactorAuthPresent" in keys
 
 
+@rule(
+    "K21",
+    why="the ceremony or the emergency finds out that it may not",
+    source="The ceremonies and the runbook for a server key that got about",
+)
+def keeper_and_emergency_can_do_their_work(estate: Estate) -> Iterator[Fault]:
+    """
+    Who may write the pair can do every step of the ceremonies, and who may erase versions can purge and mend.
+
+    Without listing, a missing object looks like a forbidden one, and the first certificate is never installed.
+    """
+    for bucket in certificate_buckets(estate):
+        for asked, steps in ((("s3:PutObject", _PAIR), _CEREMONIES), (_ERASING, _EMERGENCY)):
+            for role in [each for each in roles(estate) if not is_denied(bucket, any_of(each), asked)]:
+                for action, key, more in steps:
+                    if not answer(bucket, role.principal, (action, key), more=more).is_allowed:
+                        found = Said(f"{action} on {key or 'the bucket'} is not allowed")
+                        yield role.resource.fault("", found=found, expected="it allowed, as its work needs it")
+
+
+_S3S_OWN: Final = {_ALGORITHM: "AES256"}
+_CEREMONIES: Final[tuple[tuple[str, str, Context], ...]] = (
+    ("s3:ListBucket", "", NOTHING),
+    ("s3:ListBucketVersions", "", NOTHING),
+    *(
+        (action, _PAIR, NOTHING)
+        for action in ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject")
+    ),
+    ("s3:GetObject", contract.MANIFEST_KEY, NOTHING),
+    ("s3:PutObject", contract.MANIFEST_KEY, _S3S_OWN),
+)
+_EMERGENCY: Final[tuple[tuple[str, str, Context], ...]] = (
+    *((action, "", NOTHING) for action in ("s3:ListBucketVersions", "s3:GetBucketPolicy", "s3:PutBucketPolicy")),
+    *((action, "", NOTHING) for action in ("s3:DeleteBucketPolicy", "s3:PutBucketVersioning")),
+    *((action, _PAIR, NOTHING) for action in ("s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion")),
+)
+
+
+@rule(
+    "K3",
+    why="an object's tags, its retention or a copy brought back from an archive are changed by whoever administers",
+    source="S3 guide, actions on objects",
+)
+def nobody_changes_anything_of_an_object(estate: Estate) -> Iterator[Fault]:
+    """The certificate's bucket denies administrators every action that changes an object, wherever it lies."""
+    place = estate.place
+    for bucket in certificate_buckets(estate):
+        for action in _CHANGING:
+            for key in (_PAIR, contract.MANIFEST_KEY, "elsewhere/object"):
+                if any(not is_denied(bucket, who, (action, key)) for who in (administrator(place), root(place))):
+                    found = Said(f"{action} on {key}, which nothing denies an administrator")
+                    yield bucket.policy_resource.fault("PolicyDocument", found=found, expected="a denial")
+
+
+_CHANGING: Final = (
+    *("s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectVersionTagging", "s3:PutObjectAcl"),
+    *("s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:RestoreObject", "s3:DeleteObject"),
+    *("s3:DeleteObjectTagging", "s3:DeleteObjectVersion", "s3:DeleteObjectVersionTagging"),
+)
+
+
+@rule("K4", why="what leads round the bucket's name leads round who watches it", source=_S3_CONTROLS)
+def nothing_else_leads_to_the_pair(estate: Estate) -> Iterator[Fault]:
+    """The certificate's bucket is no website, is copied nowhere and has no access point."""
+    for bucket in _certificate_resources(estate):
+        for name in (
+            "WebsiteConfiguration",
+            "CorsConfiguration",
+            "ReplicationConfiguration",
+            "AccelerateConfiguration",
+        ):
+            if bucket.get(name) is not None:
+                yield bucket.fault(name, found=bucket.get(name), expected="none")
+        for point in estate.of_type("AWS::S3::AccessPoint", "AWS::S3::MultiRegionAccessPoint"):
+            named = [point.get("Bucket"), *(region.get("Bucket") for _, region in point.tables("Regions"))]
+            if any(estate.called(name, BUCKET) == bucket for name in named):
+                yield point.fault("", found=Said("a way to the certificate's bucket"), expected="none")
+
+
 @rule("K20", why="a key that is known to others cannot be purged before the lock's time is over", source="S3 guide")
 def nothing_locks_the_pair(estate: Estate) -> Iterator[Fault]:
     """The certificate's bucket has no Object Lock."""
@@ -269,6 +348,9 @@ RULES: Final[tuple[Rule, ...]] = (
     the_pair_is_written_with_our_key_alone,
     presigned_addresses_are_denied,
     versions_are_erased_by_break_glass_alone,
+    keeper_and_emergency_can_do_their_work,
+    nobody_changes_anything_of_an_object,
+    nothing_else_leads_to_the_pair,
     nothing_locks_the_pair,
 )
 ENTRIES: Final[tuple[Entry, ...]] = (
@@ -326,11 +408,5 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         "The account blocks public access to all its buckets.",
         why="CloudFormation has no type for it, and it is the account's, not an environment's",
         instead="`deploy.py doctor` looks; every bucket of ours blocks it by itself (S3.8)",
-    ),
-    kept_elsewhere(
-        "K21",
-        "A key that is known to others is purged with all its versions.",
-        why="it is what people do",
-        instead="the runbook for a server key that got about; break-glass may erase versions (K20)",
     ),
 )

@@ -179,6 +179,7 @@ CASES = [
         LOGS,
         "AES256",
     ),
+    Case(TAKES, having("LogBucket", "LifecycleConfiguration.Rules.0.ExpirationInDays", 90), LOGS, "365 at least"),
     Case(TAKES, having("LogBucket", "BucketEncryption", ...), f"{LOGS}.BucketEncryption"),
     Case(
         TAKES,

@@ -82,6 +82,7 @@ CASES = [
     ),
     Case(PROTECTED, put("AWS::DynamoDB::Table", "DeletionProtectionEnabled", value=False), TABLE),
     Case(PROTECTED, put("AWS::DynamoDB::Table", "DeletionProtectionEnabled", ...), TABLE),
+    Case(PROTECTED, put("AWS::DynamoDB::Table", "TimeToLiveSpecification", {"Enabled": True}), TABLE, "revoked"),
     Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification", ...), f"{TABLE}.SSESpecification"),
     Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.SSEEnabled", value=False), TABLE),
     Case(ENCRYPTED, put("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", ...), TABLE, "the ARN of a key"),

@@ -74,6 +74,27 @@ def _two_buckets_told(templates: Templates) -> None:
     container["Name"] = "another"
 
 
+def granting(policy: str, sid: str, actions: list[str]) -> Spoil:
+    """Set the actions of a statement of a role's policy."""
+    return lambda templates: statements(properties(templates, policy)["PolicyDocument"])[sid].update(Action=actions)
+
+
+def _access_point(templates: Templates) -> None:
+    point = {"Type": "AWS::S3::AccessPoint", "Properties": {"Bucket": {"Ref": "CertificateBucket"}}}
+    templates.bodies[STORE]["Resources"]["Another"] = point
+
+
+def _access_point_of_regions(templates: Templates) -> None:
+    regions = {"Regions": [{"Bucket": {"Ref": "CertificateBucket"}}]}
+    templates.bodies[STORE]["Resources"]["Another"] = {
+        "Type": "AWS::S3::MultiRegionAccessPoint",
+        "Properties": regions,
+    }
+
+
+WORK = stores.keeper_and_emergency_can_do_their_work
+CHANGED = stores.nobody_changes_anything_of_an_object
+LEADS = stores.nothing_else_leads_to_the_pair
 EVENTS = "NotificationConfiguration.EventBridgeConfiguration"
 EXPIRES = stores.the_pair_never_expires
 ENCRYPTED = stores.the_certificate_is_encrypted_with_our_key
@@ -212,6 +233,23 @@ CASES = [
         POLICY,
         "PutLifecycleConfiguration",
     ),
+    # who must, can
+    Case(
+        WORK, granting("BreakGlassMendsStore", "ReadAndPurgeVersions", ["s3:GetObjectVersion"]), "identity.BreakGlass"
+    ),
+    Case(WORK, granting("BreakGlassMendsStore", "MendBucket", ["s3:ListBucketVersions"]), "identity.", "BucketPolicy"),
+    Case(
+        WORK, granting("CertificateAdminKeepsCertificate", "FindVersions", ["s3:GetBucketPolicy"]), "identity.", "List"
+    ),
+    Case(WORK, granting("CertificateAdminKeepsCertificate", "KeepObjects", ["s3:PutObject"]), "identity.", "GetObject"),
+    Case(
+        CHANGED, policy_having("CertificateBucketPolicy", "NoOtherWrites", Action=["s3:PutObject"]), POLICY, "Tagging"
+    ),
+    Case(CHANGED, policy_having("CertificateBucketPolicy", "NoOtherDeletes"), POLICY, "s3:DeleteObject "),
+    Case(LEADS, having("CertificateBucket", "WebsiteConfiguration", {"IndexDocument": "x"}), BUCKET),
+    Case(LEADS, having("CertificateBucket", "ReplicationConfiguration", {"Role": "x", "Rules": []}), BUCKET),
+    Case(LEADS, _access_point, "certificate_store.Another", "a way to"),
+    Case(LEADS, _access_point_of_regions, "certificate_store.Another", "a way to"),
     Case(stores.nothing_locks_the_pair, having("CertificateBucket", "ObjectLockEnabled", value=True), BUCKET),
     Case(stores.nothing_locks_the_pair, having("CertificateBucket", "ObjectLockConfiguration", {"a": 1}), BUCKET),
 ]
