@@ -15,6 +15,10 @@ from stacks.rules.values import listed
 
 _SOURCE: Final = "CloudFormation guide, Fn::ImportValue: a value in use can be neither changed nor removed"
 _SOURCE_OF_REFERENCES: Final = "CloudFormation guide, intrinsic function reference and DependsOn attribute"
+_DECIDED: Final = "CloudFormation guide, template anatomy: conditions, transforms, rules, nested stacks"
+_DECIDING_SECTIONS: Final = ("Conditions", "Transform", "Rules", "Hooks")
+_DECIDED_BY_AWS: Final = ("Fn::If", "Fn::GetAZs", "Fn::Cidr", "Fn::Transform", "Fn::GetStackOutput")
+_NESTED: Final = ("AWS::CloudFormation::Stack", "AWS::CloudFormation::Macro")
 _VARIABLE: Final = re.compile(r"\$\{(?!!)([^}]*)\}")
 _ACYCLIC: Final = "measured: cfn-lint and checkov see one template at a time"
 
@@ -90,6 +94,25 @@ def no_resource_waits_for_itself(estate: Estate) -> Iterator[Fault]:
                 yield Fault(stack, name, "", " -> ".join(circle), "resources that do not wait for each other")
 
 
+@rule("K18", why="nobody can judge before AWS does what AWS alone decides", source=_DECIDED)
+def nothing_is_decided_in_aws(estate: Estate) -> Iterator[Fault]:
+    """No template has conditions, transforms or nested stacks; what an environment is, is decided before."""
+    for stack, body in estate.bodies.items():
+        for name in _DECIDING_SECTIONS:
+            if name in body:
+                yield Fault(stack, "", name, "a section that AWS decides by", "none")
+        for part in ("Resources", "Outputs"):
+            for logical_id, value in section(body, part).items():
+                whole = value if isinstance(value, dict) else {}
+                if "Condition" in whole:
+                    yield Fault(stack, logical_id, "Condition", "a condition", "none: it is there or it is not")
+                if logical_id.startswith("Fn::") or str(whole.get("Type")) in _NESTED:
+                    yield Fault(stack, logical_id, "", "what AWS makes resources of", "the resources themselves")
+                for name in _DECIDED_BY_AWS:
+                    if _mentions(value, name):
+                        yield Fault(stack, logical_id, "", name, "a value that can be told from the templates")
+
+
 def _named(value: object) -> set[str]:
     """Find the names that a value refers to within its template."""
     match value:
@@ -147,5 +170,6 @@ RULES: Final[tuple[Rule, ...]] = (
     no_stack_waits_for_itself,
     every_reference_is_to_something,
     no_resource_waits_for_itself,
+    nothing_is_decided_in_aws,
 )
 ENTRIES: Final[tuple[Entry, ...]] = ()

@@ -44,7 +44,29 @@ def _refer_to_each_other(templates: Templates) -> None:
     templates.resource("AWS::ECS::TaskDefinition")["DependsOn"] = "Service"
 
 
+def _perhaps(templates: Templates) -> None:
+    templates.bodies["workload"]["Conditions"] = {"IsBig": {"Fn::Equals": ["a", "b"]}}
+
+
+def _perhaps_a_table(templates: Templates) -> None:
+    templates.resource("AWS::DynamoDB::Table")["Condition"] = "IsBig"
+
+
+def _perhaps_a_tag(templates: Templates) -> None:
+    templates.resource("AWS::DynamoDB::Table")["Properties"]["Tags"] = [
+        {"Key": "size", "Value": {"Fn::If": ["IsBig", "big", "small"]}}
+    ]
+
+
+def _nested(templates: Templates) -> None:
+    templates.bodies["images"]["Resources"]["More"] = {"Type": "AWS::CloudFormation::Stack"}
+
+
 CASES = [
+    Case(joints.nothing_is_decided_in_aws, _perhaps, "workload.Conditions"),
+    Case(joints.nothing_is_decided_in_aws, _perhaps_a_table, "client_registry.ClientRegistry.Condition"),
+    Case(joints.nothing_is_decided_in_aws, _perhaps_a_tag, "client_registry.ClientRegistry", "Fn::If"),
+    Case(joints.nothing_is_decided_in_aws, _nested, "images.More"),
     Case(joints.every_reference_is_to_something, _name_nobody, "client_registry.ClientRegistry", "Nobody"),
     Case(joints.every_reference_is_to_something, _get_from_nobody, "ingress.LoadBalancerDnsName", "Nobody"),
     Case(joints.every_reference_is_to_something, _depend_on_nobody, "workload.Service", "Nobody"),
