@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stacks.naming import OperatorParameter
@@ -103,14 +103,17 @@ def nothing_is_decided_in_aws(estate: Estate) -> Iterator[Fault]:
                 yield Fault(stack, "", name, "a section that AWS decides by", "none")
         for part in ("Resources", "Outputs"):
             for logical_id, value in section(body, part).items():
-                whole = value if isinstance(value, dict) else {}
-                if "Condition" in whole:
-                    yield Fault(stack, logical_id, "Condition", "a condition", "none: it is there or it is not")
-                if logical_id.startswith("Fn::") or str(whole.get("Type")) in _NESTED:
-                    yield Fault(stack, logical_id, "", "what AWS makes resources of", "the resources themselves")
-                for name in _DECIDED_BY_AWS:
-                    if _mentions(value, name):
-                        yield Fault(stack, logical_id, "", name, "a value that can be told from the templates")
+                yield from _decided(stack, logical_id, value if isinstance(value, dict) else {})
+
+
+def _decided(stack: str, logical_id: str, value: Mapping[str, Any]) -> Iterator[Fault]:
+    if "Condition" in value:
+        yield Fault(stack, logical_id, "Condition", "a condition", "none: it is there or it is not")
+    if logical_id.startswith("Fn::") or str(value.get("Type")) in _NESTED:
+        yield Fault(stack, logical_id, "", "what AWS makes resources of", "the resources themselves")
+    for name in _DECIDED_BY_AWS:
+        if _mentions(value, name):
+            yield Fault(stack, logical_id, "", name, "a value that can be told from the templates")
 
 
 def _named(value: object) -> set[str]:
