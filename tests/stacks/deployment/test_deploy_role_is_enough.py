@@ -7,13 +7,17 @@ environment that is planned, deployed, changed and removed.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import boto3
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from scripts._stack_verbs import beginning, target_of
 from service.contract import MANIFEST_KEY
@@ -158,6 +162,47 @@ def test_the_record_holds_what_a_deployment_does(tape: Tape) -> None:
         "s3:HeadObject",
     }
     assert {call.arguments["Key"] for call in tape.calls if call.action == "s3:HeadObject"} == {MANIFEST_KEY}
+
+
+OTHERS = {
+    "iam:CreateServiceLinkedRole": "bootstrap is an administrator's",
+    "sts:AssumeRole": "the ceremonies', whose role is another",
+    "sts:GetCallerIdentity": "needs no right",
+}
+
+
+def _calls_in_source() -> set[str]:
+    """Give every call of a service that stands in the deployer's modules, whether a test comes by it or not."""
+    found = set()
+    for path in sorted((ROOT / "stacks" / "deployment").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = ast.unparse(tree)
+        called = {node.func.attr for node in ast.walk(tree) if _is_call_of_attribute(node)}
+        called |= set(re.findall(r"get_paginator\('(\w+)'\)", text))
+        services = set(re.findall(r"client\('(\w+)'\)|mypy_boto3_(\w+)", text))
+        for service in {name for pair in services for name in pair if name}:
+            model = botocore.session.get_session().get_service_model(service)
+            names = {xform_name(name): name for name in model.operation_names}
+            found |= {f"{model.signing_name}:{names[name]}" for name in called & names.keys()}
+    return found
+
+
+def _is_call_of_attribute(node: ast.AST) -> TypeGuard[Any]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+
+
+def test_every_call_in_the_source_is_granted(tape: Tape, deployer: Principal) -> None:
+    granted = {
+        action
+        for policy in deployer.policies
+        for statement in policy.document["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in statement["Action"]
+    }
+
+    found = _calls_in_source()
+    assert {ACTIONS.get(call, call) for call in found - OTHERS.keys()} - granted == set()
+    assert {call.action for call in tape.calls} <= found
 
 
 def test_every_change_and_every_removal_names_the_role(tape: Tape) -> None:
