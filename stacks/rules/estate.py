@@ -73,7 +73,7 @@ class Resource:
             if isinstance(found, Unresolved):
                 break
             found = _step(found, part)
-        fault = _unresolved_in(found)
+        fault = None if self.estate.is_told(self) else _unresolved_in(found)
         if fault is not None:
             raise UnresolvedError(self, f"Properties.{path}" if path else "Properties", fault.why)
         return found
@@ -148,6 +148,7 @@ class Estate:
         for resource in self.resources:
             self._by_type.setdefault(resource.type, []).append(resource)
         self._properties: dict[tuple[str, str], Any] = {}
+        self._told: dict[tuple[str, str], bool] = {}
 
     def of_type(self, *types: str) -> list[Resource]:
         """Give every resource of these types, over all stacks."""
@@ -191,6 +192,13 @@ class Estate:
         if key not in self._properties:
             self._properties[key] = self.resolver.value(resource.stack, resource.raw.get("Properties", {}))
         return self._properties[key]
+
+    def is_told(self, resource: Resource) -> bool:
+        """Tell whether every property of a resource can be told from the templates, as nearly always."""
+        key = (resource.stack, resource.logical_id)
+        if key not in self._told:
+            self._told[key] = _unresolved_in(self.properties(resource)) is None
+        return self._told[key]
 
     def documents(self) -> Iterator[tuple[Resource, str, Mapping[str, Any]]]:
         """Give every policy document in the templates, with the resource and the path below Properties it lies at."""

@@ -156,7 +156,7 @@ def _as_table(value: object) -> Mapping[str, Any]:
 def no_policy_is_too_long(document: Document) -> Iterator[Fault]:
     """No policy is longer than its kind may be, white space not counted."""
     most = _CHARACTERS.get(document.resource.type)
-    length = sum(not character.isspace() for character in json.dumps(document.raw, separators=(",", ":"), default=str))
+    length = len("".join(json.dumps(document.raw, default=str).split()))
     if most is not None and length > most:
         found = Said(f"{length} characters")
         yield document.resource.fault(document.path, found=found, expected=f"{most} characters at most")
