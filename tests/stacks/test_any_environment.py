@@ -36,7 +36,7 @@ def test_any_valid_environment_is_whole(text: str) -> None:
 
 
 @pytest.mark.slow
-@settings(_PATIENT, max_examples=250)
+@settings(_PATIENT, max_examples=120)
 @given(environment_texts())
 def test_many_valid_environments_are_whole(text: str) -> None:
     _assert_whole(text)
