@@ -19,12 +19,17 @@ _STATEFUL_TYPES: Final = frozenset(
     {
         "AWS::DynamoDB::Table",
         "AWS::ECR::Repository",
+        "AWS::ElasticLoadBalancing::LoadBalancer",
         "AWS::KMS::Key",
         "AWS::Logs::LogGroup",
         "AWS::S3::Bucket",
     }
 )
-"""Types that lose something nobody can render again, whatever their DeletionPolicy says."""
+"""
+Types that lose something nobody can render again, whatever their DeletionPolicy says.
+
+A load balancer loses its DNS name, which partners' names and firewalls lead to.
+"""
 
 
 class Action(StrEnum):

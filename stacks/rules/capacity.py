@@ -406,7 +406,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     kept_elsewhere(
         "EC2.7",
         "EBS encryption by default is on in the account.",
-        why="it is the account's setting, and every disk of ours says it itself (A15)",
-        instead="`deploy.py doctor`",
+        why="it is the account's setting, not an environment's",
+        instead="whoever keeps the account; every disk of ours is encrypted with or without it (A15)",
     ),
 )

@@ -223,7 +223,7 @@ def every_role_has_a_name_of_ours(resource: Resource) -> Iterator[Fault]:
 
 
 @rule(
-    "IAM_NO_INLINE_POLICY",
+    "IAM_NO_INLINE_POLICY_CHECK",
     why="what is inline is seen in no list of policies and has no versions",
     source="Config, iam-no-inline-policy-check; CIS AWS Foundations: IAM users",
     also=("CIS 2.13",),

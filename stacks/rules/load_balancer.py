@@ -339,7 +339,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     not_applicable(
         "ELB.6",
         "Application, Gateway and Network Load Balancers have deletion protection.",
-        why=f"{_OTHER_BALANCERS}, which has no such attribute: termination protection and the stack's policy guard it",
+        why=f"{_OTHER_BALANCERS}, which has no such attribute;"
+        " the deployer stops before it is replaced or removed (U1)",
     ),
     not_applicable("ELB.12", "Application Load Balancers have a desync mitigation mode.", why=_OTHER_BALANCERS),
     not_applicable("ELB.13", "Load balancers of the newer kinds span several zones.", why=_OTHER_BALANCERS),

@@ -11,7 +11,7 @@ from stacks.rules.alarm_rule import alarms_in, is_in_alarm
 from stacks.rules.demands import DEMANDS, Demand
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.metrics import KNOWN, Known, Side
-from stacks.rules.register import Entry, kept_elsewhere
+from stacks.rules.register import Entry, exception, kept_elsewhere
 from stacks.rules.rule import Rule, absent, rule, rule_of
 from stacks.rules.values import flag, listed, number
 from stacks.rules.watching import ALARM, COMPOSITE, Alarm, Series, alarms, misnamed, read_alarm, what_are_named
@@ -463,12 +463,12 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         "Certificates are renewed within a time before they end.",
         why="the server certificate is not in ACM: tasks end TLS themselves",
         instead="the service measures the days left, ServerCertificateEndsSoon and ...EndsNow watch them (O1), and"
-        " certificates.py refuses one that ends within 30 days",
+        " `certificates.py status` shows them; `certificates.py install` refuses one that is over",
     ),
-    kept_elsewhere(
+    exception(
         "CloudFormation.1",
         "Stacks tell a topic of their events.",
-        why="whom a stack tells is said when it is deployed, not in its template",
+        why="the topic is itself in one of the stacks, and the deployer gives none of them anybody to tell yet",
         instead="the deployer watches every stack event itself and ends with a code that says what became of it",
     ),
     kept_elsewhere(

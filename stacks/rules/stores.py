@@ -364,7 +364,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         "S3.9",
         "Every bucket logs the requests to it.",
         why="the log bucket alone does not: it would log its own logging, without end",
-        instead="its policy lets only the services that deliver logs write; CloudTrail has what is done to the bucket",
+        instead="its policy admits nobody but the services that deliver logs (E13, K23); who changes the bucket"
+        " stands in the audit trail, where there is one",
     ),
     exception(
         "S3.17",
@@ -401,12 +402,12 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         "S3.1",
         "The account blocks public access to all its buckets.",
         why="CloudFormation has no type for it, and it is the account's, not an environment's",
-        instead="`deploy.py doctor` looks; every bucket of ours blocks it by itself (S3.8)",
+        instead="whoever keeps the account; every bucket of ours blocks it by itself (S3.8)",
     ),
     kept_elsewhere(
         "K24",
         "The account blocks public access to all its buckets.",
         why="CloudFormation has no type for it, and it is the account's, not an environment's",
-        instead="`deploy.py doctor` looks; every bucket of ours blocks it by itself (S3.8)",
+        instead="whoever keeps the account; every bucket of ours blocks it by itself (S3.8)",
     ),
 )

@@ -127,6 +127,16 @@ def test_a_resource_the_template_keeps_holds_state_whatever_its_type() -> None:
     assert change.risks_state
 
 
+def test_a_load_balancer_is_not_replaced_unnoticed() -> None:
+    """Its DNS name would be another one, and partners' firewalls know the old one (U1)."""
+    balancer = "AWS::ElasticLoadBalancing::LoadBalancer"
+
+    changes = parse_changes([resource_change("Modify", "Balancer", balancer, Replacement="Conditional")], {})
+
+    with pytest.raises(StateAtRiskError):
+        refuse_lost_state("ingress", changes, allowed=frozenset())
+
+
 def test_losing_state_stops_until_each_resource_is_named() -> None:
     changes = parse_changes([REPLACED, REMOVED], {})
 
