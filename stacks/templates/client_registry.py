@@ -37,7 +37,7 @@ from service.contract import CLIENT_INDEX, RegistryAttribute
 from stacks import naming
 from stacks.environment import Environment
 from stacks.naming import Output
-from stacks.permissions import allow, policy, trust_service, via
+from stacks.permissions import allow, arn, policy, trust_service, via
 from stacks.templates.encryption import alias, encryption_key
 from stacks.templates.joints import begin, offer, take
 from stacks.templates.retention import RETAINED
@@ -48,10 +48,13 @@ def build(environment: Environment) -> Template:
     template = begin(environment, "the enrolled clients")
     key = template.add_resource(encryption_key(environment, "ClientRegistryKey", "The client registry"))
     template.add_resource(alias(environment, "ClientRegistryKeyAlias", key, stack="client_registry"))
-    table = template.add_resource(_table(environment, key))
-    template.add_resource(_task_policy(template, environment, table, key))
+    template.add_resource(_task_policy(template, environment, key))
     if environment.registry.backup_days is not None:
-        _back_up(template, environment, table, key)
+        _back_up(template, environment, key)
+    # Last of all: it is protected from deletion, so a creation that fails after it could not be taken back.
+    table = _table(environment, key)
+    table.DependsOn = sorted(template.resources.keys() - {key.title})  # the key it refers to anyway
+    template.add_resource(table)
     offer(template, Output.CLIENT_REGISTRY_TABLE_NAME, Ref(table))
     offer(template, Output.CLIENT_REGISTRY_KEY_ARN, GetAtt(key, "Arn"))
     return template
@@ -85,14 +88,19 @@ def _table(environment: Environment, key: Key) -> Table:
     )
 
 
-def _task_policy(template: Template, environment: Environment, table: Table, key: Key) -> ManagedPolicy:
+def _table_arn(environment: Environment) -> str:
+    """Spell the table's ARN, for those that are made before it."""
+    return arn(environment, "dynamodb", f"table/{naming.client_registry_table(environment)}")
+
+
+def _task_policy(template: Template, environment: Environment, key: Key) -> ManagedPolicy:
     return ManagedPolicy(
         "TaskReadsRegistry",
         Path=naming.role_path(environment),
         Roles=[take(template, environment, Output.TASK_ROLE_NAME)],
         PolicyDocument=policy(
             # One certificate by its fingerprint, never the list of all clients.
-            allow("FindClient", [dynamodb_actions.GetItem], GetAtt(table, "Arn")),
+            allow("FindClient", [dynamodb_actions.GetItem], _table_arn(environment)),
             allow("DecryptThroughDynamoDb", [kms.Decrypt], GetAtt(key, "Arn"), when=[via(environment, "dynamodb")]),
         ),
     )
@@ -101,7 +109,7 @@ def _task_policy(template: Template, environment: Environment, table: Table, key
 # -- backup ------------------------------------------------------------------------
 
 
-def _back_up(template: Template, environment: Environment, table: Table, key: Key) -> None:
+def _back_up(template: Template, environment: Environment, key: Key) -> None:
     """Back the table up every night into a vault of its own."""
     vault = template.add_resource(
         BackupVault(
@@ -128,7 +136,7 @@ def _back_up(template: Template, environment: Environment, table: Table, key: Ke
         )
     )
     role = template.add_resource(_backup_role(environment))
-    grants = template.add_resource(_backup_policy(environment, role, table=table, vault=vault, key=key))
+    grants = template.add_resource(_backup_policy(environment, role, vault=vault, key=key))
     template.add_resource(
         BackupSelection(
             "ClientRegistryBackupSelection",
@@ -136,7 +144,7 @@ def _back_up(template: Template, environment: Environment, table: Table, key: Ke
             BackupSelection=BackupSelectionResourceType(
                 SelectionName=naming.backup_vault(environment),
                 IamRoleArn=GetAtt(role, "Arn"),
-                Resources=[GetAtt(table, "Arn")],
+                Resources=[_table_arn(environment)],
             ),
             DependsOn=grants,
         )
@@ -154,9 +162,7 @@ def _backup_role(environment: Environment) -> Role:
     )
 
 
-def _backup_policy(
-    environment: Environment, role: Role, *, table: Table, vault: BackupVault, key: Key
-) -> ManagedPolicy:
+def _backup_policy(environment: Environment, role: Role, *, vault: BackupVault, key: Key) -> ManagedPolicy:
     """Allow what AWS's own AWSBackupServiceRolePolicyForBackup does for a table, on this table alone."""
     return ManagedPolicy(
         "BackupPolicy",
@@ -170,7 +176,7 @@ def _backup_policy(
                     dynamodb_actions.ListTagsOfResource,
                     dynamodb_actions.StartAwsBackupJob,
                 ],
-                GetAtt(table, "Arn"),
+                _table_arn(environment),
             ),
             allow("WriteVault", [backup_actions.DescribeBackupVault], GetAtt(vault, "BackupVaultArn")),
             # It asks for the tags of whatever it backs up; the call bears no resource (tagging API actions table).

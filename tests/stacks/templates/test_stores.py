@@ -44,7 +44,7 @@ def test_the_task_finds_one_client_and_never_all() -> None:
     found = statements(properties(catalog(), "client_registry", "TaskReadsRegistry")["PolicyDocument"])
 
     assert found["FindClient"]["Action"] == ["dynamodb:GetItem"]
-    assert found["FindClient"]["Resource"] == {"Fn::GetAtt": ["ClientRegistry", "Arn"]}
+    assert found["FindClient"]["Resource"].endswith(":table/mtls-ingress-staging-client-registry")
 
 
 def test_a_tag_names_one_image_for_ever_and_every_image_is_scanned() -> None:
@@ -64,3 +64,13 @@ def test_old_images_go_by_number() -> None:
     ]
 
     assert rule["selection"]["countType"] == "imageCountMoreThan"
+
+
+def test_the_table_is_made_last() -> None:
+    """Deletion protection would keep a creation that fails after it from being taken back."""
+    template = catalog("production")["client_registry"].template
+    (table,) = [name for name, found in template["Resources"].items() if found["Type"] == "AWS::DynamoDB::Table"]
+
+    before = set(template["Resources"][table]["DependsOn"])
+
+    assert before | {table, "ClientRegistryKey"} == set(template["Resources"])
