@@ -158,6 +158,8 @@ def _record(finding: Finding) -> dict[str, object]:
         "logical_id": finding.logical_id,
         "path": finding.path,
         "message": finding.message,
+        "found": finding.found,
+        "expected": finding.expected,
         "why": finding.why,
         "also": list(finding.also),
         "module": finding.module,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stacks.rules.builders import built_by
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
@@ -18,6 +20,8 @@ class Finding:
         message: What was found and what must be.
         why: What goes wrong on AWS otherwise; a linter gives none.
         also: Other registers' ids of the same requirement, `ELB.9`.
+        found: What was found, by itself, a value as JSON; a linter has but its message.
+        expected: What must be, likewise.
     """
 
     stack: str
@@ -27,11 +31,13 @@ class Finding:
     message: str
     why: str = ""
     also: tuple[str, ...] = ()
+    found: str = ""
+    expected: str = ""
 
     @property
     def module(self) -> str:
-        """The module that builds the stack; empty where no stack is meant."""
-        return f"stacks/templates/{self.stack}.py" if self.stack else ""
+        """The file that builds what is meant; empty where no stack is."""
+        return built_by(self.stack, self.logical_id) if self.stack else ""
 
     @property
     def place(self) -> str:

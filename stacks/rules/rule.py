@@ -62,6 +62,8 @@ class Rule:
             message=f"expected {fault.expected}, found {fault.found}",
             why=self.why,
             also=self.also,
+            found=fault.found,
+            expected=fault.expected,
         )
 
 

@@ -29,11 +29,12 @@ def checked(*words: str) -> tuple[int, list[str], str]:
 
 @pytest.fixture(scope="module")
 def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Templates as rendered, and one with a property nobody knows."""
+    """A template with a property nobody knows, and tags that move."""
     bodies = {"images": CATALOG["images"].body}
     template = json.loads(bodies["images"])
     logical_id = next(iter(template["Resources"]))
     template["Resources"][logical_id]["Properties"]["Colour"] = "blue"
+    template["Resources"]["Repository"]["Properties"]["ImageTagMutability"] = "MUTABLE"
     directory = tmp_path_factory.mktemp("templates") / "out"
     write_templates({"images": json.dumps(template)}, directory)
     return directory
@@ -54,7 +55,13 @@ def test_for_programs_each_is_a_record_and_the_result_comes_last(mistaken: Path)
     *problems, result = map(json.loads, lines)
     assert code == 5
     assert {problem["type"] for problem in problems} == {"problem"}
-    assert {"requirement", "stack", "logical_id", "message"} <= problems[0].keys()
+    (moving,) = (problem for problem in problems if "ECR.2" in (problem["requirement"], *problem["also"]))
+    assert (moving["stack"], moving["logical_id"]) == ("images", "Repository")
+    assert moving["path"] == "Properties.ImageTagMutability"
+    assert moving["found"] == '"MUTABLE"'
+    assert "IMMUTABLE" in moving["expected"]
+    assert moving["why"]
+    assert moving["module"] == "stacks/templates/images.py"
     assert result == {
         "type": "result",
         "status": "problems",
