@@ -18,7 +18,7 @@ from scripts._operator import open_operator
 from scripts._terminal import ROOT, ExitCode, Style, Terminal, environment_name
 from scripts._watcher import TerminalWatcher
 from stacks import naming
-from stacks.catalog import assemble
+from stacks.catalog import Catalog, assemble
 from stacks.deployment.account import LOCAL, Account
 from stacks.deployment.execution_role import make_service_linked_roles
 from stacks.deployment.image import push_image
@@ -31,6 +31,7 @@ from stacks.deployment.rollout import Rollout, Target
 from stacks.deployment.stack import read_stack
 from stacks.deployment.teardown import Teardown
 from stacks.environment import Environment
+from stacks.environment_file import find_environment, load_environment
 from stacks.errors import DeploymentError
 
 _TONES: Final[Mapping[Tone, tuple[Style, ...]]] = {
@@ -82,23 +83,31 @@ def open_target(name: str) -> Target:
 
 def target_of(environment: Environment, account: Account) -> Target:
     """Say what is deployed there, and as which role of CloudFormation's."""
-    return Target(environment, assemble(environment), account, naming.role_arn(environment, "cloudformation"))
+    return _target(environment, assemble(environment), account)
 
 
 def open_judged_target(name: str) -> Target:
     """Open an environment whose templates keep every requirement of ours; AWS is asked for nothing before."""
-    target = open_target(name)
-    refuse_faults(target.environment, target.catalog)
-    return target
+    return _open_unless(refuse_faults, name)
 
 
 def open_checked_target(name: str) -> Target:
     """Open an environment for changing it: every check passes first; of the linter's the embedded cloud has its own."""
     if name == LOCAL:
         return open_judged_target(name)
-    target = open_target(name)
-    refuse_problems(target.environment, target.catalog)
-    return target
+    return _open_unless(refuse_problems, name)
+
+
+def _open_unless(refuse: Callable[[Environment, Catalog], None], name: str) -> Target:
+    """Judge first, without credentials or network; then open the account."""
+    environment = load_environment(find_environment(name, ROOT))
+    catalog = assemble(environment)
+    refuse(environment, catalog)
+    return _target(environment, catalog, open_operator(name).account)
+
+
+def _target(environment: Environment, catalog: Catalog, account: Account) -> Target:
+    return Target(environment, catalog, account, naming.role_arn(environment, "cloudformation"))
 
 
 def poller(target: Target) -> Poller:
