@@ -152,7 +152,8 @@ def parse_environment(text: str, path: Path) -> Environment:
 
 def _environment(file: Table) -> Environment:
     environment = Environment(
-        name=file.text("name", "a lower-case word such as staging", is_word),
+        # A hyphen would make `staging-2-...` one of the names that begin with `staging-`, and staging's to change.
+        name=file.text("name", "a lower-case word without hyphens such as staging", matches(r"[a-z][a-z0-9]*")),
         project=file.text("project", "a lower-case word such as mtls-ingress", is_word),
         account=file.text("account", "an account id of 12 digits in quotes", matches(r"\d{12}")),
         region=file.text("region", "a region such as us-east-1", is_region),

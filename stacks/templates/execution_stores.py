@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from awacs import backup, cloudtrail, cloudwatch, dynamodb, ecr, events, kms, logs, s3, sns
-from awacs.aws import Action, Bool, StringEquals
+from awacs.aws import Action, Bool, Null, StringEquals
 
 from stacks import naming
 from stacks.environment import Environment
@@ -86,7 +86,10 @@ def keys(environment: Environment) -> tuple[Statement, ...]:
     ours = StringEquals({f"aws:ResourceTag/{tag}": value})
     tagged = StringEquals({f"aws:RequestTag/{tag}": value})
     return (
-        allow("MakeKeys", [kms.CreateKey, kms.TagResource], "*", when=[tagged]),
+        allow("MakeKeys", [kms.CreateKey], "*", when=[tagged]),
+        # A key that is being made has no alias yet. Without that, whoever deploys could put our tag on any key of the
+        # account, and it would be ours to change (KMS guide, ABAC for KMS: who may tag controls who may use).
+        allow("TagKeysThatAreMade", [kms.TagResource], "*", when=[tagged, Null({"kms:ResourceAliases": True})]),
         allow(
             "KeepKeys",
             of(
@@ -133,8 +136,12 @@ def observability(environment: Environment) -> tuple[Statement, ...]:
                 "DeleteAlarms DescribeAlarms ListTagsForResource PutCompositeAlarm PutMetricAlarm TagResource "
                 "UntagResource",
             ),
-            # Target tracking makes alarms of this name for its caller (Application Auto Scaling guide).
-            [arn(environment, "cloudwatch", f"alarm:{name}") for name in (prefix, "TargetTracking-service/*")],
+            # Target tracking makes alarms of this name for its caller, with the cluster's behind the slash
+            # (Application Auto Scaling guide).
+            [
+                arn(environment, "cloudwatch", f"alarm:{name}")
+                for name in (prefix, f"TargetTracking-service/{naming.stack_name(environment, 'capacity')}-*")
+            ],
         ),
         allow("LookAtAlarms", of(cloudwatch, "DescribeAlarms GetMetricData"), "*"),
         allow(

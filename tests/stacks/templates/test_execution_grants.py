@@ -252,8 +252,12 @@ def _arns(found: Form, resource: Resource, permission: str) -> list[str]:
         "iam:CreateServiceLinkedRole": place.global_arn("iam", "role/aws-service-role/service/Role"),
         "ec2:RunInstances": place.arn("ec2", "instance/*"),
         "ec2:CreateTags": place.arn("ec2", "vpc/vpc-1"),
-        "cloudwatch:PutMetricAlarm": place.arn("cloudwatch", "alarm:TargetTracking-service/x"),
-        "cloudwatch:DeleteAlarms": place.arn("cloudwatch", "alarm:TargetTracking-service/x"),
+        "cloudwatch:PutMetricAlarm": place.arn(
+            "cloudwatch", f"alarm:TargetTracking-service/{place.prefix}-capacity-Cluster-x/y-AlarmHigh-1"
+        ),
+        "cloudwatch:DeleteAlarms": place.arn(
+            "cloudwatch", f"alarm:TargetTracking-service/{place.prefix}-capacity-Cluster-x/y-AlarmHigh-1"
+        ),
         "route53:GetChange": f"arn:{place.partition}:route53:::change/C1",
     }
     if permission in fixed and (own.split(":")[2] != service or permission == "route53:GetChange"):
