@@ -11,7 +11,7 @@ from stacks.rules.estate import Estate, Fault
 from stacks.rules.register import Entry
 from stacks.rules.resolving import section
 from stacks.rules.rule import Rule, rule
-from stacks.rules.values import listed
+from stacks.rules.values import listed, shown
 
 _SOURCE: Final = "CloudFormation guide, Fn::ImportValue: a value in use can be neither changed nor removed"
 _SOURCE_OF_REFERENCES: Final = "CloudFormation guide, intrinsic function reference and DependsOn attribute"
@@ -19,6 +19,14 @@ _DECIDED: Final = "CloudFormation guide, template anatomy: conditions, transform
 _DECIDING_SECTIONS: Final = ("Conditions", "Transform", "Rules", "Hooks")
 _DECIDED_BY_AWS: Final = ("Fn::If", "Fn::GetAZs", "Fn::Cidr", "Fn::Transform", "Fn::GetStackOutput")
 _NESTED: Final = ("AWS::CloudFormation::Stack", "AWS::CloudFormation::Macro")
+_TEXT: Final = ("String", "CommaDelimitedList")
+_PREFIXES: Final = {
+    "AWS::EC2::SecurityGroup::Id": "sg-",
+    "AWS::EC2::Subnet::Id": "subnet-",
+    "AWS::EC2::VPC::Id": "vpc-",
+}
+"""How the values of a type begin that CloudFormation looks up in the account."""
+_NARROWING: Final = ("AllowedPattern", "AllowedValues", "MaxLength", "MaxValue", "MinLength", "MinValue")
 _VARIABLE: Final = re.compile(r"\$\{(?!!)([^}]*)\}")
 _ACYCLIC: Final = "measured: cfn-lint and checkov see one template at a time"
 
@@ -52,6 +60,39 @@ def every_parameter_is_offered(estate: Estate) -> Iterator[Fault]:
             has_default = isinstance(facts, dict) and "Default" in facts
             if not others and not has_default and name not in tuple(OperatorParameter):
                 yield Fault(stack, name, "", "a parameter nobody offers", "an output of this name in another stack")
+
+
+@rule(
+    "K18",
+    why="CloudFormation refuses the change set of the stack for a value that is none of its parameter's type",
+    source="CloudFormation guide, Parameters: type, AllowedPattern; Outputs: Value",
+)
+def parameters_take_what_is_offered(estate: Estate) -> Iterator[Fault]:
+    """An output is a text; a parameter joined to it has a type that its value is of, and nothing that narrows it."""
+    for stack, body in estate.bodies.items():
+        for name, output in section(body, "Outputs").items():
+            given = estate.resolver.value(stack, output.get("Value") if isinstance(output, dict) else None)
+            if not isinstance(given, str | int | float):
+                yield Fault(stack, name, "Value", shown(given), "a text")
+        for name, facts in section(body, "Parameters").items():
+            source = estate.resolver.source(stack, name)
+            if source is not None and isinstance(facts, dict):
+                output = section(estate.bodies[source[0]], "Outputs")[name]
+                given = estate.resolver.value(source[0], output.get("Value") if isinstance(output, dict) else None)
+                yield from _misfits(stack, name, facts, given)
+
+
+def _misfits(stack: str, name: str, facts: Mapping[str, Any], given: object) -> Iterator[Fault]:
+    kind = str(facts.get("Type"))
+    values = given.split(",") if isinstance(given, str) and kind.startswith("List<") else [str(given)]
+    prefix = _PREFIXES.get(kind.removeprefix("List<").removesuffix(">"))
+    if kind not in _TEXT and prefix is None:
+        yield Fault(stack, name, "Type", f'"{kind}"', "String, CommaDelimitedList, or the type of what is offered")
+    elif prefix and not all(value.startswith(prefix) and "," not in value for value in values):
+        yield Fault(stack, name, "Type", f'"{kind}"', f"a type that {shown(given)} is of")
+    for limit in _NARROWING:
+        if limit in facts:
+            yield Fault(stack, name, limit, shown(facts[limit]), "none: another stack says what it is")
 
 
 @rule("K18", why="stacks that wait for each other can never be deployed", source=_ACYCLIC)
@@ -170,6 +211,7 @@ def _mentions(value: Any, key: str) -> bool:  # noqa: ANN401 -- any JSON
 RULES: Final[tuple[Rule, ...]] = (
     nothing_is_exported_or_imported,
     every_parameter_is_offered,
+    parameters_take_what_is_offered,
     no_stack_waits_for_itself,
     every_reference_is_to_something,
     no_resource_waits_for_itself,

@@ -25,7 +25,6 @@ _STATEFUL: Final = (
     "AWS::RDS::DBInstance",
     "AWS::S3::Bucket",
     "AWS::SecretsManager::Secret",
-    "AWS::SQS::Queue",
 )
 _DEMANDED: Final = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stacks.rules import joints
-from tests.stacks.rules.cases import Case, Templates
+from tests.stacks.rules.cases import Case, Spoil, Templates
 
 
 def _export(templates: Templates) -> None:
@@ -62,7 +62,33 @@ def _nested(templates: Templates) -> None:
     templates.bodies["images"]["Resources"]["More"] = {"Type": "AWS::CloudFormation::Stack"}
 
 
+def _parameter(stack: str, name: str, part: str, value: object) -> Spoil:
+    def spoil(templates: Templates) -> None:
+        templates.bodies[stack]["Parameters"][name][part] = value
+
+    return spoil
+
+
+def _a_list_for_an_output(templates: Templates) -> None:
+    templates.bodies["network"]["Outputs"]["PrivateSubnetIds"]["Value"] = [{"Ref": "PrivateSubnetA"}]
+
+
+def _the_vpc_for_a_group(templates: Templates) -> None:
+    templates.bodies["ingress"]["Outputs"]["InstanceSecurityGroupId"]["Value"] = "vpc-0123456789abcdef0"
+
+
+_FITS = joints.parameters_take_what_is_offered
+_GROUP, _SUBNETS = "capacity.InstanceSecurityGroupId", "capacity.PrivateSubnetIds"
+_A_SUBNET = "AWS::EC2::Subnet::Id"
+
 CASES = [
+    Case(_FITS, _a_list_for_an_output, "network.PrivateSubnetIds.Value", "a text"),
+    Case(_FITS, _the_vpc_for_a_group, f"{_GROUP}.Type", "vpc-"),
+    Case(_FITS, _parameter("capacity", "InstanceSecurityGroupId", "Type", _A_SUBNET), f"{_GROUP}.Type", "sg-"),
+    Case(_FITS, _parameter("capacity", "InstanceSecurityGroupId", "Type", "Strng"), f"{_GROUP}.Type", "String"),
+    Case(_FITS, _parameter("capacity", "PrivateSubnetIds", "Type", _A_SUBNET), f"{_SUBNETS}.Type", "subnet-"),
+    Case(_FITS, _parameter("capacity", "PrivateSubnetIds", "AllowedValues", ["a"]), f"{_SUBNETS}.AllowedValues"),
+    Case(_FITS, _parameter("capacity", "PrivateSubnetIds", "AllowedPattern", "x+"), f"{_SUBNETS}.AllowedPattern"),
     Case(joints.nothing_is_decided_in_aws, _perhaps, "workload.Conditions"),
     Case(joints.nothing_is_decided_in_aws, _perhaps_a_table, "client_registry.ClientRegistry.Condition"),
     Case(joints.nothing_is_decided_in_aws, _perhaps_a_tag, "client_registry.ClientRegistry", "Fn::If"),

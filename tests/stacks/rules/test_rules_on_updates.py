@@ -23,8 +23,8 @@ def policy(resource_type: str, name: str, value: object) -> Spoil:
     return spoil
 
 
-def _new_queue(templates: Templates) -> None:
-    templates.bodies["observability"]["Resources"]["Late"] = {"Type": "AWS::SQS::Queue"}
+def _new_secret(templates: Templates) -> None:
+    templates.bodies["observability"]["Resources"]["Late"] = {"Type": "AWS::SecretsManager::Secret"}
 
 
 CASES = [
@@ -51,7 +51,7 @@ CASES = [
         policy("AWS::Logs::LogGroup", "UpdateReplacePolicy", "Delete"),
         "observability.",
     ),
-    Case(updates.what_holds_state_outlives_its_stack, _new_queue, "observability.Late.DeletionPolicy"),
+    Case(updates.what_holds_state_outlives_its_stack, _new_secret, "observability.Late.DeletionPolicy"),
     Case(
         updates.a_new_deployment_is_forced_by_a_nonce,
         put(SERVICE, "ForceNewDeployment", {"EnableForceNewDeployment": True}),

@@ -173,6 +173,16 @@ def _dashboard(templates: Templates) -> None:
     templates.properties("AWS::CloudWatch::Dashboard")["DashboardBody"] = '{"widgets": ['
 
 
+def _image_type(templates: Templates) -> None:
+    (image,) = (
+        facts
+        for body in templates.bodies.values()
+        for facts in body.get("Parameters", {}).values()
+        if facts["Type"].startswith("AWS::SSM::")
+    )
+    image["Type"] = "AWS::SSM::Parameter::Value<AWS::EC2::Image:Id>"
+
+
 def _without_effect(templates: Templates) -> None:
     del certificate_policy(templates)["Statement"][0]["Effect"]
 
@@ -232,6 +242,7 @@ SECOND_SUITE = [
     Mistake("public bucket", "S3.2", _public),
     Mistake("log retention of 17 days", "CW_LOGGROUP_RETENTION_PERIOD_CHECK", put(LOG_GROUP, "RetentionInDays", 17)),
     Mistake("alarm without a metric", "O1", put(ALARM, "MetricName", ...)),
+    Mistake("image looked up by a type that is none", "A11", _image_type),
     Mistake("statement without effect", "I4", _without_effect),
     Mistake("awsvpc with another host port", "S1", several(put(TASKS, "NetworkMode", "awsvpc"), _host_port(443))),
     Mistake("no public access block", "K12", put(BUCKET, "PublicAccessBlockConfiguration", ...)),
