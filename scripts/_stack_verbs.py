@@ -142,11 +142,14 @@ def plan(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = op
 def deploy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = open_checked_target) -> int:
     """Bring AWS to what the templates say."""
     request = Request.of(options)
-    return _bring_about(rollout(opener(request.environment), TerminalWatcher(terminal)), request, terminal)
+    run = rollout(opener(request.environment), TerminalWatcher(terminal))
+    return _bring_about(run, request, terminal)
 
 
-def _bring_about(run: Rollout, request: Request, terminal: Terminal) -> int:
-    """Plan, ask, execute and report."""
+def _bring_about(
+    run: Rollout, request: Request, terminal: Terminal, *, afterwards: Callable[[], None] = lambda: None
+) -> int:
+    """Plan, ask, execute, do what comes afterwards if all stands, and report."""
     terminal.progress(f"{request.environment}: comparing with AWS")
     try:
         found = run.prepare()
@@ -157,6 +160,8 @@ def _bring_about(run: Rollout, request: Request, terminal: Terminal) -> int:
         return ExitCode.INTERRUPTED
     finally:
         run.discard()
+    if outcome.exit_code == ExitCode.DONE:
+        afterwards()
     return _report(outcome, request, terminal)
 
 
@@ -164,11 +169,13 @@ def bootstrap(options: argparse.Namespace, terminal: Terminal, *, opener: Opener
     """Make, with the caller's own rights, what every deployment after it works as."""
     request = Request.of(options)
     target = beginning(opener(request.environment))
-    code = _bring_about(rollout(target, TerminalWatcher(terminal)), request, terminal)
-    if code == ExitCode.DONE:
+
+    def make_roles_of_services() -> None:
         for service in make_service_linked_roles(target.account.client("iam")):
             terminal.progress(f"made the service-linked role of {service}")
-    return code
+
+    run = rollout(target, TerminalWatcher(terminal))
+    return _bring_about(run, request, terminal, afterwards=make_roles_of_services)
 
 
 def beginning(target: Target) -> Target:

@@ -12,6 +12,7 @@ from stacks import naming
 from stacks.deployment.account import Account
 from stacks.deployment.readiness import Need
 from stacks.environment import Environment
+from stacks.errors import DeploymentError
 from stacks.templates.execution_grants import SERVICE_LINKED_ROLES
 
 if TYPE_CHECKING:
@@ -21,6 +22,19 @@ _ABSENT: Final = "NoSuchEntity"
 _MAY_NOT_LOOK: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 _THERE_ALREADY: Final = "InvalidInput"
 """How IAM says that a service-linked role has been made before (IAM API, CreateServiceLinkedRole)."""
+
+
+class ServiceLinkedRoleRefusedError(DeploymentError):
+    """A role that a service acts by on its own cannot be made."""
+
+    exit_code = 4
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(
+            f"IAM refuses the service-linked role of {service}: {reason}",
+            hint="an administrator of the account types the same, or makes it:"
+            f" aws iam create-service-linked-role --aws-service-name {service}",
+        )
 
 
 def missing_role(account: Account, environment: Environment) -> Need | None:
@@ -53,6 +67,9 @@ def make_service_linked_roles(client: IAMClient) -> list[str]:
 
     Returns:
         The services whose role was made now.
+
+    Raises:
+        ServiceLinkedRoleRefusedError: IAM does not let the caller make one.
     """
     made = []
     for service in SERVICE_LINKED_ROLES:
@@ -60,7 +77,7 @@ def make_service_linked_roles(client: IAMClient) -> list[str]:
             client.create_service_linked_role(AWSServiceName=service)
         except ClientError as error:
             if error.response["Error"]["Code"] != _THERE_ALREADY:
-                raise
+                raise ServiceLinkedRoleRefusedError(service, error.response["Error"]["Message"]) from error
         else:
             made.append(service)
     return made

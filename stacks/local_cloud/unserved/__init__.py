@@ -10,8 +10,9 @@ from stacks.local_cloud.unserved.composite_alarms import CompositeAlarms
 from stacks.local_cloud.unserved.flow_logs import FlowLogs
 from stacks.local_cloud.unserved.identity_providers import IdentityProviders
 from stacks.local_cloud.unserved.query_definitions import QueryDefinitions
+from stacks.local_cloud.unserved.service_linked_roles import ServiceLinkedRoles
 
-Completion = BackupPlans | BucketSettings | FlowLogs | IdentityProviders | JsonCalls
+Completion = BackupPlans | BucketSettings | FlowLogs | IdentityProviders | JsonCalls | ServiceLinkedRoles
 
 
 def completions(region: str, account: str) -> list[Completion]:
@@ -23,5 +24,6 @@ def completions(region: str, account: str) -> list[Completion]:
         CompositeAlarms(region, account, partition).stand_in(),
         FlowLogs(region, account),
         IdentityProviders(account, partition),
+        ServiceLinkedRoles(),
         QueryDefinitions().stand_in(),
     ]

@@ -43,10 +43,11 @@ class Said:
     """What the verb gave."""
 
     code: int
+    out: str
     err: str
 
 
-def type_bootstrap(account: Account) -> Said:
+def type_bootstrap(account: Account, *words: str) -> Said:
     """Type `deploy.py bootstrap`."""
     out, err = io.StringIO(), io.StringIO()
     terminal = Terminal(out=out, err=err, stdin=io.StringIO(), variables={"NO_COLOR": "1"})
@@ -55,7 +56,7 @@ def type_bootstrap(account: Account) -> Said:
         options = parser().parse_args(arguments)
         return bootstrap(options, here, opener=lambda _name: target_of(LOCAL, account))
 
-    return Said(run(main, ["bootstrap", "--env", "local"], terminal), err.getvalue())
+    return Said(run(main, ["bootstrap", "--env", "local", *words], terminal), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,41 @@ def test_bootstrap_makes_the_roles_of_a_deployment_and_those_of_services(first_t
 
 
 def test_bootstrap_again_changes_nothing(bootstrapped: Account) -> None:
-    assert "local: nothing to do" in type_bootstrap(bootstrapped).err
+    again = type_bootstrap(bootstrapped)
+
+    assert again.code == 0, again.err
+    assert "local: nothing to do" in again.err
+    assert "service-linked role" not in again.err
+
+
+def test_a_service_linked_role_that_was_taken_away_is_made_again(bootstrapped: Account) -> None:
+    """Whoever was interrupted between the stack and the last of these roles types the same again."""
+    bootstrapped.client("iam").delete_role(RoleName="AWSServiceRoleForecs")
+
+    again = type_bootstrap(bootstrapped)
+
+    assert (again.code, again.err.count("made the service-linked role")) == (0, 1)
+
+
+def test_its_result_comes_when_all_is_done(bootstrapped: Account) -> None:
+    """A program that reads "done" may rely on it: whatever still fails has no such record before it."""
+    iam = bootstrapped.client("iam")
+    without: list[str] = []
+
+    def refuse(**_context: object) -> None:
+        without.append("refused")
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not yours"}}, "CreateServiceLinkedRole")
+
+    iam.meta.events.register("before-call.iam.CreateServiceLinkedRole", refuse)
+    try:
+        refused = type_bootstrap(bootstrapped, "--output", "ndjson")
+    finally:
+        iam.meta.events.unregister("before-call.iam.CreateServiceLinkedRole", refuse)
+
+    assert refused.code == 4
+    assert refused.out == ""
+    assert "error: IAM refuses the service-linked role of ecs.amazonaws.com: not yours" in refused.err
+    assert "hint: an administrator of the account types the same" in refused.err
 
 
 def target(account: Account, environment: Environment = LOCAL) -> Target:
