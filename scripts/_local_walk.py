@@ -266,12 +266,18 @@ class Walk:
             raise LocalDeploymentFailedError(outcome)
         self._say(f"{len(outcome.stacks)} stacks stand")
 
-    def deploy(self, target: Target | None = None) -> EnvironmentOutcome:
-        """Bring the embedded AWS to what the templates say; with no target, all that is not bootstrap's."""
+    def deploy(self, target: Target | None = None, *, allowed: frozenset[str] = frozenset()) -> EnvironmentOutcome:
+        """
+        Bring the embedded AWS to what the templates say.
+
+        Args:
+            target: None is all that is not bootstrap's.
+            allowed: What may be replaced or removed although it holds state, by logical id.
+        """
         run = _stack_verbs.rollout(target or self.target, TerminalWatcher(self._terminal, is_brief=True))
         try:
             run.prepare()
-            return run.execute()
+            return run.execute(allowed=allowed)
         finally:
             run.discard()
             self._terminal.live("")

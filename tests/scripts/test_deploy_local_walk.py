@@ -87,12 +87,13 @@ class Stage:
         change(template["Resources"]["LoadBalancer"]["Properties"])
         changed = replace(entry, template=template, body=json.dumps(template))
         stacks = tuple(changed if each is entry else each for each in self.catalog.stacks)
-        return self.deploy(replace(self.catalog, stacks=stacks))
+        # Another health check can be another load balancer (CloudFormation reference), which must be named.
+        return self.deploy(replace(self.catalog, stacks=stacks), allowed=frozenset({"LoadBalancer"}))
 
-    def deploy(self, catalog: Catalog) -> EnvironmentOutcome:
+    def deploy(self, catalog: Catalog, *, allowed: frozenset[str] = frozenset()) -> EnvironmentOutcome:
         """Deploy other templates over those that stand."""
         self.walk.target = replace(self.walk.target, catalog=catalog, environment=catalog.environment)
-        return self.walk.deploy()
+        return self.walk.deploy(allowed=allowed)
 
     def deploy_environment(self, environment: Environment) -> EnvironmentOutcome:
         """Deploy what another environment file says."""
