@@ -87,13 +87,13 @@ class Stage:
         change(template["Resources"]["LoadBalancer"]["Properties"])
         changed = replace(entry, template=template, body=json.dumps(template))
         stacks = tuple(changed if each is entry else each for each in self.catalog.stacks)
-        # Another health check can be another load balancer (CloudFormation reference), which must be named.
-        return self.deploy(replace(self.catalog, stacks=stacks), allowed=frozenset({"LoadBalancer"}))
+        return self.deploy(replace(self.catalog, stacks=stacks))
 
-    def deploy(self, catalog: Catalog, *, allowed: frozenset[str] = frozenset()) -> EnvironmentOutcome:
+    def deploy(self, catalog: Catalog) -> EnvironmentOutcome:
         """Deploy other templates over those that stand."""
         self.walk.target = replace(self.walk.target, catalog=catalog, environment=catalog.environment)
-        return self.walk.deploy(allowed=allowed)
+        # Another health check can be another load balancer (CloudFormation reference), which must be named.
+        return self.walk.deploy(allowed=frozenset({"LoadBalancer"}))
 
     def deploy_environment(self, environment: Environment) -> EnvironmentOutcome:
         """Deploy what another environment file says."""
