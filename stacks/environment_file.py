@@ -41,6 +41,7 @@ from stacks.environment import (
 )
 from stacks.errors import DeploymentError
 from stacks.fact_table import Fault, Report, Table
+from stacks.instance_types import is_instance_type
 from stacks.key_lines import locate_keys
 from stacks.spelling import (
     https_or_none,
@@ -237,7 +238,7 @@ def _capacity(table: Table) -> Capacity:
         instance_type=table.text(
             "instance_type",
             "an EC2 instance type such as t3.small",
-            matches(r"[a-z][a-z0-9-]*\d[a-z0-9-]*\.[a-z0-9-]+"),
+            is_instance_type,
         ),
         architecture=table.choice("architecture", Architecture),
         min_instances=table.integer("min_instances", least=2, most=1000, unit="instances"),
@@ -414,4 +415,11 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
 def _in_our_words(sentence: str) -> str:
     if sentence.startswith("Cannot overwrite"):
         return "a key that stands above already"
+    if sentence.startswith("Cannot declare"):
+        name = ".".join(re.findall(r"'([^']+)'", sentence))
+        return f"a table that stands above already: [{name}]"
+    if sentence == "Invalid value":
+        return 'what is neither text in straight quotes "...", nor a number, true, false, [...]'
+    if sentence.startswith("Illegal character"):
+        return "text whose quotes are not closed on its line, or a character that TOML does not take"
     return f"a fault: {sentence[:1].lower()}{sentence[1:]}"

@@ -18,6 +18,8 @@ from stacks.environment import Architecture
 _NAME: Final = re.compile(
     r"(?P<family>[a-z]+)(?P<generation>\d+)(?P<letters>[a-z]*)(?P<more>(-[a-z0-9]+)*)\.(?P<size>.+)"
 )
+_SIZE: Final = re.compile(r"nano|micro|small|medium|large|\d*xlarge|metal(-\d+xl)?")
+"""Every size there is (EC2 instance type guide, naming conventions); those of u- families are metal or multiples."""
 _MULTIPLE: Final = re.compile(r"(?P<count>\d*)xlarge")
 _GIB: Final = 1024
 _MEMORY_FOR_EACH_VCPU_GIB: Final = {"c": 2, "m": 4, "r": 8}
@@ -43,6 +45,12 @@ class Size:
 
     cpu_units: int
     memory_mib: int
+
+
+def is_instance_type(text: str) -> bool:
+    """Tell whether this may be an instance type: any family, but a size that AWS has."""
+    family, _, size = text.partition(".")
+    return re.fullmatch(r"[a-z][a-z0-9-]*\d[a-z0-9-]*", family) is not None and _SIZE.fullmatch(size) is not None
 
 
 def architecture(instance_type: str) -> Architecture:

@@ -48,7 +48,7 @@ def _way_promises(service: Service) -> Iterator[Promise]:
             (f"service.{key}", "service.forward_to"),
             not is_given or service.forward_to is not None,
             "forward_to beside it",
-            "none: nothing is opened to nobody",
+            "none: nothing is passed on, so nothing needs to be open",
         )
         yield Promise(
             (f"service.{key}", "service.forward_to"),

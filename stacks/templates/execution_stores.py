@@ -58,22 +58,28 @@ def stores(environment: Environment) -> tuple[Statement, ...]:
 
 
 def _backups(environment: Environment) -> tuple[Statement, ...]:
+    plans = arn(environment, "backup", "backup-plan:*")
+    vaults = arn(environment, "backup", f"backup-vault:{naming.stack_name(environment, '*')}")
     return (
         allow(
-            "KeepBackups",
+            "KeepBackupPlans",
             of(
                 backup,
-                "CreateBackupPlan CreateBackupSelection CreateBackupVault DeleteBackupPlan DeleteBackupSelection "
-                "DeleteBackupVault DeleteBackupVaultAccessPolicy DeleteBackupVaultLockConfiguration "
-                "DeleteBackupVaultNotifications DescribeBackupVault GetBackupPlan GetBackupSelection "
-                "GetBackupVaultAccessPolicy GetBackupVaultNotifications ListTags PutBackupVaultAccessPolicy "
-                "PutBackupVaultLockConfiguration PutBackupVaultNotifications TagResource UntagResource "
-                "UpdateBackupPlan",
+                "CreateBackupPlan CreateBackupSelection DeleteBackupPlan DeleteBackupSelection GetBackupPlan "
+                "GetBackupSelection ListTags TagResource UntagResource UpdateBackupPlan",
             ),
-            [
-                arn(environment, "backup", "backup-plan:*"),
-                arn(environment, "backup", f"backup-vault:{naming.stack_name(environment, '*')}"),
-            ],
+            plans,
+        ),
+        allow(
+            "KeepBackupVaults",
+            of(
+                backup,
+                "CreateBackupVault DeleteBackupVault DeleteBackupVaultAccessPolicy DeleteBackupVaultLockConfiguration "
+                "DeleteBackupVaultNotifications DescribeBackupVault GetBackupVaultAccessPolicy "
+                "GetBackupVaultNotifications ListTags PutBackupVaultAccessPolicy PutBackupVaultLockConfiguration "
+                "PutBackupVaultNotifications TagResource UntagResource",
+            ),
+            vaults,
         ),
         allow("MountBackups", [Action("backup-storage", "MountCapsule")], "*"),
     )

@@ -159,7 +159,13 @@ def test_syntax_is_told_with_its_line() -> None:
     (fault,) = faults(('name = "staging"', 'name = "staging'))
 
     assert fault.line == 2
-    assert str(fault).startswith("line 2: expected TOML, found a fault: ")
+    assert str(fault).startswith("line 2: expected TOML, found text whose quotes are not closed")
+
+
+def test_other_syntax_is_told_in_the_words_of_its_reader() -> None:
+    (fault,) = faults(("[logs]", "[logs"))
+
+    assert str(fault).startswith("line 44: expected TOML, found a fault: ")
 
 
 def test_a_key_given_twice_is_told_with_its_line() -> None:
@@ -169,6 +175,25 @@ def test_a_key_given_twice_is_told_with_its_line() -> None:
 
     assert fault.line == _line("workers = 3", text)
     assert fault.found == "a key that stands above already"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("workers = 2", "workers = 2\n[tags]", "a table that stands above already: [tags]"),
+        ('"t3.small"', "\u201ct3.small\u201d", 'neither text in straight quotes "..."'),
+        ('"t3.small"', "t3.small", 'neither text in straight quotes "..."'),
+        ('"t3.small"', '"t3.small', "text whose quotes are not closed on its line"),
+    ],
+)
+def test_what_is_no_toml_is_told_in_an_operators_words(before: str, after: str, found: str) -> None:
+    text = changed_text((before, after))
+
+    (fault,) = faults_of(text)
+
+    assert fault.line is not None
+    assert after.splitlines()[-1] in text.splitlines()[fault.line - 1]
+    assert found in fault.found
 
 
 def test_an_element_of_a_list_is_told_by_index_and_line() -> None:
@@ -242,6 +267,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         ),
         ("[capacity]", 'hosted_zone_id = "example.com"\n\n[capacity]', "ingress.hosted_zone_id"),
         ('"t3.small"', '"small"', "capacity.instance_type"),
+        ('"t3.small"', '"t3.smal"', "capacity.instance_type"),
+        ('"t3.small"', '"t3.2xlarg"', "capacity.instance_type"),
         ('"t3.small"', '"t4g.small"', "capacity.architecture"),
         ("min_instances = 2", "min_instances = 6", "capacity.max_instances"),
         ("max_instances = 5", "max_instances = 4", "capacity.max_instances"),

@@ -23,6 +23,7 @@ from stacks.access.evaluation import evaluate
 from stacks.access.request import Decision, Principal, Request
 from stacks.catalog import assemble
 from stacks.environment import Environment
+from stacks.rules.book import find_faults
 from stacks.rules.estate import Estate, Resource
 from stacks.rules.identities import Place
 from stacks.rules.principals import roles, stack_roles
@@ -187,6 +188,13 @@ def form(name: str) -> Form:
 
 
 FORMS = ("production", "everything")
+
+
+def test_what_only_some_environments_have_keeps_every_rule() -> None:
+    """A backup, an alias in a hosted zone: no environment of the tree has them."""
+    everything = form("everything").environment
+
+    assert find_faults({entry.name: entry.template for entry in assemble(everything).every}, everything) == []
 
 
 def _resources(found: Form) -> Iterator[Resource]:
