@@ -188,7 +188,7 @@ def status(options: argparse.Namespace, terminal: Terminal, *, opener: Opener = 
     request = Request.of(options)
     target = opener(request.environment)
     client = target.account.client("cloudformation")
-    for entry in target.catalog.stacks:
+    for entry in target.catalog.every:
         state = read_stack(client, entry.stack_name)
         found = state.status if state else "absent"
         outputs = dict(state.outputs) if state else {}
@@ -213,16 +213,20 @@ def destroy(options: argparse.Namespace, terminal: Terminal, *, opener: Opener =
     if names:
         terminal.progress(f"this removes {', '.join(names)}")
         _confirm(f"remove all of {request.environment}?", request, terminal)
+    else:
+        terminal.progress(f"{request.environment}: no stack stands, nothing to remove")
     try:
         outcome = run.execute()
     except KeyboardInterrupt:
         _detached(terminal, f"python scripts/deploy.py destroy --env {request.environment}")
         return ExitCode.INTERRUPTED
-    kept = [f"{stack.name}: {thing}" for stack in outcome.stacks for thing in stack.kept]
+    kept = [(stack.name, thing) for stack in outcome.stacks for thing in stack.kept]
     if kept:
         terminal.progress("still there, because it holds state; a name stays taken as long:")
-        for thing in kept:
-            terminal.progress(f"  {thing}")
+        for stack, thing in kept:
+            terminal.progress(f"  {stack}: {thing}")
+            if request.as_records:
+                terminal.record({"type": "kept", "stack": stack, "resource": thing})
     return _report(outcome, request, terminal)
 
 

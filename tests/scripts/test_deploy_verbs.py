@@ -232,6 +232,23 @@ def test_destroying_asks_and_says_what_is_still_there(shell: Shell) -> None:
     assert shell.small.status("topics") is None
 
 
+def test_destroying_for_programs_records_what_is_still_there(shell: Shell) -> None:
+    shell.type("deploy", "--yes", entries=[logs()])
+
+    records = shell.type("destroy", "--yes", "--output", "ndjson", entries=[logs()]).records
+
+    assert records == [
+        {"type": "kept", "stack": "logs", "resource": "AWS::Logs::LogGroup /small/logs"},
+        {"type": "result", "status": "done", "exit_code": 0},
+    ]
+
+
+def test_destroying_nothing_says_so_and_asks_nobody(shell: Shell) -> None:
+    shown = shell.type("destroy", entries=[topics()])
+
+    assert (shown.code, shown.err) == (0, "staging: no stack stands, nothing to remove\n")
+
+
 def test_the_verb_may_stand_before_or_after_the_environment() -> None:
     for words in (["plan", "--env", "staging"], ["--env", "staging", "plan"]):
         options = deploy.parser().parse_args(words)
