@@ -269,6 +269,9 @@ def the_proxy_header_goes_to_the_listeners_port(estate: Estate) -> Iterator[Faul
             yield balancer.fault("Policies", found=Said(f"{len(found)} of PROXY protocol"), expected="one of it")
         leading = {number(port) for _, port in _instance_ports(balancer)}
         for path, policy in found:
+            if not policy.get("PolicyName") or "LoadBalancerPorts" in policy:
+                expected = "a PolicyName, and no LoadBalancerPorts: it is bound to the instances' ports"
+                yield balancer.fault(path, found=Said(", ".join(policy)), expected=expected)
             if {number(port) for port in listed(policy.get("InstancePorts"))} != leading:
                 yield balancer.fault(
                     f"{path}.InstancePorts",

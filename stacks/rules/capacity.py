@@ -26,6 +26,13 @@ _BOOT_SECONDS: Final = 180
 _LEAST_LIFETIME_SECONDS: Final = 86_400
 _MOST_LIFETIME_SECONDS: Final = 30 * 86_400
 """AWS takes a year; but a patched image must be everywhere within a month of its release."""
+_OTHER_HANDS: Final = (
+    "AWS::AutoScaling::LifecycleHook",
+    "AWS::AutoScaling::ScalingPolicy",
+    "AWS::AutoScaling::ScheduledAction",
+    "AWS::AutoScaling::WarmPool",
+    "AWS::AutoScalingPlans::ScalingPlan",
+)
 _WATCHED: Final = frozenset({"GroupInServiceInstances", "GroupTerminatingInstances"})
 _ROLLED_BY_CLOUDFORMATION: Final = ("AutoScalingRollingUpdate", "AutoScalingReplacingUpdate")
 _DRAINING: Final = "ECS guide, managed instance draining"
@@ -96,6 +103,19 @@ def clusters_and_providers_are_joined_by_reference(estate: Estate) -> Iterator[F
 
 
 @rule_of(
+    CLUSTER,
+    requirement="A9",
+    why="two say what the cluster's providers are, and whichever CloudFormation does last takes the other's away",
+    source="ECS API Reference, PutClusterCapacityProviders: the given list replaces what was there",
+)
+def an_association_alone_gives_providers(cluster: Resource) -> Iterator[Fault]:
+    """A cluster names no capacity providers itself: the association does."""
+    for name in ("CapacityProviders", "DefaultCapacityProviderStrategy"):
+        if cluster.get(name):
+            yield cluster.fault(name, found=cluster.get(name), expected="none: the association says it")
+
+
+@rule_of(
     GROUP,
     requirement="A9",
     why="the stack's deletion stops at the group, and only a hand in the console helps",
@@ -146,6 +166,39 @@ def the_provider_decides_the_size(group: Resource) -> Iterator[Fault]:
     if group.get("DesiredCapacity") is not None:
         expected = "none: the capacity provider decides"
         yield group.fault("DesiredCapacity", found=group.get("DesiredCapacity"), expected=expected)
+
+
+@rule(
+    "A1",
+    why="two hands on one number: instances go under the tasks they run, or come and register too early or never",
+    source=f"{_SCALING}; Auto Scaling guide, lifecycle hooks: what nobody completes holds an instance up for an hour",
+)
+def nobody_else_moves_instances(estate: Estate) -> Iterator[Fault]:
+    """No scaling policy, schedule, warm pool or lifecycle hook of our own is on a group: ECS has its own."""
+    for resource in estate.of_type(*_OTHER_HANDS):
+        yield resource.fault("", found=Said(f"a resource of type {resource.type}"), expected="none: ECS scales")
+    for group in estate.of_type(GROUP):
+        hooks = group.get("LifecycleHookSpecificationList")
+        if hooks:
+            yield group.fault("LifecycleHookSpecificationList", found=hooks, expected="none: ECS adds its own")
+
+
+@rule(
+    "A3",
+    why="AWS takes such an instance with two minutes' notice, and no other has come before",
+    source="EC2 guide, Spot Instance interruptions; AutoScaling.6's exception rests on it",
+)
+def instances_are_on_demand(estate: Estate) -> Iterator[Fault]:
+    """No instance is a spot one, neither by its launch template nor by a group's distribution."""
+    for template in estate.of_type(LAUNCH_TEMPLATE):
+        market = template.get("LaunchTemplateData.InstanceMarketOptions")
+        if market:
+            yield template.fault("LaunchTemplateData.InstanceMarketOptions", found=market, expected="none")
+    for group in estate.of_type(GROUP):
+        at = "MixedInstancesPolicy.InstancesDistribution.OnDemandPercentageAboveBaseCapacity"
+        share = group.get(at)
+        if share is not None and number(share) != 100:  # noqa: PLR2004 -- percent
+            yield group.fault(at, found=share, expected="100, or nothing")
 
 
 @rule_of(
@@ -361,9 +414,12 @@ RULES: Final[tuple[Rule, ...]] = (
     what_gives_capacity_has_no_name,
     groups_and_providers_are_joined_by_reference,
     clusters_and_providers_are_joined_by_reference,
+    an_association_alone_gives_providers,
     groups_can_be_deleted,
     the_provider_scales_and_drains,
     the_provider_decides_the_size,
+    nobody_else_moves_instances,
+    instances_are_on_demand,
     groups_bear_the_tag_of_ecs,
     termination_protection_is_whole_or_off,
     instances_come_before_others_go,

@@ -164,11 +164,12 @@ class Estate:
 
     def called(self, value: object, *types: str) -> Resource | None:
         """Give the resource of one of these types that a value means, by reference or by its name or ARN as text."""
-        target = self.target(value)
-        if target is not None:
-            return target if target.type in types else None
         if not isinstance(value, str):
             return None
+        target = self.target(value)
+        if target is not None:
+            # Another attribute, a load balancer's DNS name, is no name of it.
+            return target if target.type in types and value in {self.ref(target), self.arn(target)} else None
         return next((each for each in self.of_type(*types) if value in {self.ref(each), self.arn(each)}), None)
 
     def ref(self, resource: Resource) -> str:

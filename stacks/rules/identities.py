@@ -107,6 +107,9 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "AWS::SNS::Topic": _Kind("TopicName", service="sns", arn_of_name="{}", ref_is_arn=True),
 }
 
+_IDS: Final = {"AWS::EC2::EIP": "AllocationId", "AWS::EC2::SecurityGroup": "GroupId", "AWS::EC2::VPC": "VpcId"}
+"""What `Fn::GetAtt` calls the id where it is not the type and `Id`."""
+
 
 def identity(place: Place, whose: tuple[str, str, str], attribute: str, text: Text) -> str:
     """
@@ -131,7 +134,8 @@ def identity(place: Place, whose: tuple[str, str, str], attribute: str, text: Te
     kind = _KINDS.get(resource_type, _Kind())
     if kind.id_prefix:
         drawn = f"{kind.id_prefix}-0{hashlib.sha256(seed.encode()).hexdigest()[:16]}"
-        return drawn if attribute in {"Ref", "GroupId", "AllocationId", "VpcId", "SubnetId"} else f"{drawn}.{attribute}"
+        ids = {"Ref", "Id", _IDS.get(resource_type) or f"{resource_type.rpartition('::')[2]}Id"}
+        return drawn if attribute in ids else f"{drawn}.{attribute}"
     name = (text(kind.name_property) if kind.name_property else None) or _drawn_name(place, stack, logical_id)
     name = name.removeprefix("https://")
     # Some types give it by a longer word: BackupVaultArn, TopicArn.

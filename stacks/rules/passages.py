@@ -90,7 +90,7 @@ class Passage:
     def peer_group(self) -> Resource | None:
         """The group on the other side, if that and nothing else is there."""
         name = "SourceSecurityGroupId" if self.way is Way.INGRESS else "DestinationSecurityGroupId"
-        return self.resource.estate.target(self.said.get(name)) if set(self.peers) == {name} else None
+        return _group(self.resource.estate, self.said.get(name)) if set(self.peers) == {name} else None
 
     @property
     def cidr(self) -> IPv4Network | IPv6Network | None:
@@ -123,7 +123,13 @@ def _of_one_way(estate: Estate, way: Way) -> Iterator[Passage]:
         for path, said in group.tables(f"SecurityGroup{way}"):
             yield Passage(group, path, group, way, said)
     for resource in estate.of_type(f"{SECURITY_GROUP}{way}"):
-        yield Passage(resource, "", resource.target("GroupId"), way, resource.get())
+        yield Passage(resource, "", _group(estate, resource.get("GroupId")), way, resource.get())
+
+
+def _group(estate: Estate, value: object) -> Resource | None:
+    """Give the group of the templates that a value is the id of; the VPC it is in is no id of it."""
+    found = estate.target(value)
+    return found if found is not None and found.type == SECURITY_GROUP and value == estate.ref(found) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +143,7 @@ class Wearing:
     @property
     def group(self) -> Resource | None:
         """The group, if a template has it."""
-        found = self.resource.estate.target(self.value)
-        return found if found is not None and found.type == SECURITY_GROUP else None
+        return _group(self.resource.estate, self.value)
 
 
 def wearings(resource: Resource) -> list[Wearing]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from service.contract import TOKEN_PREFIX, Variable
+from service.contract import OPENSSL_CONF_FILE, OPENSSL_CONF_VARIABLE, TOKEN_PREFIX, Variable
 from service.errors import SettingsError
-from service.settings import parse_settings
+from service.settings import REGION_VARIABLES, parse_settings
 from stacks.naming import OperatorParameter
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.register import Entry
@@ -46,6 +46,17 @@ _SECRET_VALUE: Final = re.compile(
     rf"|\b{TOKEN_PREFIX}[\w-]{{16}}"
 )
 """An access key, a private key, a signed token, a reference CloudFormation would write out, a password in a URL."""
+_OVERRIDES: Final = ("Command", "EntryPoint", "WorkingDirectory")
+"""What runs instead of the image's own; `OPENSSL_CONF` is read from its working directory."""
+_OPENINGS: Final = (
+    *("CredentialSpecs", "DisableNetworking", "DnsSearchDomains", "DnsServers", "ExtraHosts"),
+    *("Interactive", "Links", "PseudoTerminal", "SystemControls"),
+)
+"""Other names, kernel settings or a terminal for a container (ECS API Reference, ContainerDefinition)."""
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- to be demanded, in a container
+_OF_OTHER_MODES: Final = ("NetworkConfiguration", "PlatformVersion", "VpcLatticeConfigurations")
+"""For tasks with an interface of their own, or on Fargate (ECS API Reference, CreateService)."""
+_TMP: Final = "/tmp"  # noqa: S108 -- a path in the container
 _CONFINED: Final = "CIS Docker Benchmark, container runtime; ECS guide, task and container security"
 _API: Final = "ECS API Reference, ContainerDefinition"
 
@@ -116,18 +127,20 @@ def old_revisions_stay(task_definition: Resource) -> Iterator[Fault]:
     also=("ECS.1", "ECS.17"),
 )
 def tasks_are_on_the_bridge(task_definition: Resource) -> Iterator[Fault]:
-    """NetworkMode is bridge, tasks run on EC2 alone, and their services have no NetworkConfiguration."""
+    """NetworkMode is bridge, tasks run on EC2 alone, and nothing is set that is for another network mode."""
     mode = task_definition.get("NetworkMode")
     if mode != "bridge":
         yield task_definition.fault("NetworkMode", found=mode, expected='"bridge"')
     kinds = task_definition.texts("RequiresCompatibilities")
     if kinds != ["EC2"]:
         yield task_definition.fault("RequiresCompatibilities", found=kinds or None, expected="EC2 alone")
-    for service in services_of(task_definition):
-        found = service.get("NetworkConfiguration")
-        if found is not None:
-            expected = "none: that is for tasks with an interface of their own"
-            yield service.fault("NetworkConfiguration", found=found, expected=expected)
+    for resource, name in (
+        (task_definition, "ProxyConfiguration"),
+        *((service, name) for service in services_of(task_definition) for name in _OF_OTHER_MODES),
+    ):
+        if resource.get(name) is not None:
+            expected = "none: that is for tasks of another network mode"
+            yield resource.fault(name, found=resource.get(name), expected=expected)
 
 
 @rule_of(
@@ -345,6 +358,9 @@ def containers_have_no_capabilities(
     added = task_definition.get(f"{at}.Add")
     if added:
         yield task_definition.fault(f"{at}.Add", found=added, expected="none")
+    for name in _OPENINGS:
+        if container.get(name):
+            yield task_definition.fault(f"{path}.{name}", found=container[name], expected="none")
     options = listed(container.get("DockerSecurityOptions"))
     if options not in (["no-new-privileges"], ["no-new-privileges:true"]):
         expected = "no-new-privileges alone"
@@ -371,10 +387,14 @@ def containers_have_an_init(task_definition: Resource, path: str, container: Map
 def what_is_written_stays_in_memory(
     task_definition: Resource, path: str, container: Mapping[str, Any]
 ) -> Iterator[Fault]:
-    """There is a tmpfs, and each has a Size and the options noexec, nosuid and nodev."""
+    """There is a tmpfs for /tmp, each has a Size and the options noexec, nosuid and nodev, and nothing is swapped."""
     mounts = inner_tables(f"{path}.LinuxParameters", container.get("LinuxParameters") or {}, "Tmpfs")
-    if not mounts:
-        yield task_definition.fault(f"{path}.LinuxParameters.Tmpfs", found=None, expected="one for /tmp")
+    places = [mount.get("ContainerPath") for _, mount in mounts]
+    if _TMP not in places:
+        yield task_definition.fault(f"{path}.LinuxParameters.Tmpfs", found=places or None, expected="one for /tmp")
+    swap = task_definition.get(f"{path}.LinuxParameters.MaxSwap")
+    if swap is not None and number(swap) != 0:
+        yield task_definition.fault(f"{path}.LinuxParameters.MaxSwap", found=swap, expected="none: swap is a disk")
     for at, mount in mounts:
         if not (number(mount.get("Size")) or 0) >= 1:
             yield task_definition.fault(f"{at}.Size", found=mount.get("Size"), expected="a number of MiB")
@@ -395,7 +415,7 @@ def what_is_written_stays_in_memory(
     also=("ECS.8",),
 )
 def no_variable_is_a_secret(task_definition: Resource, path: str, container: Mapping[str, Any]) -> Iterator[Fault]:
-    """No variable's name or value looks like a secret, and none comes from a file that nobody can judge here."""
+    """No variable's name or value looks like a secret, and none comes from a store or a file of such."""
     for at, variable in inner_tables(path, container, "Environment"):
         name, value = str(variable.get("Name", "")), str(variable.get("Value", ""))
         if _SECRET_NAME.search(name) and name not in tuple(Variable):
@@ -405,9 +425,9 @@ def no_variable_is_a_secret(task_definition: Resource, path: str, container: Map
             # What it is stays out of the finding: that is printed and kept.
             found = Said(f"a value of {name} that looks like one")
             yield task_definition.fault(f"{at}.Value", found=found, expected="no secret")
-    if container.get("EnvironmentFiles"):
-        found = container["EnvironmentFiles"]
-        yield task_definition.fault(f"{path}.EnvironmentFiles", found=found, expected="none")
+    for source in ("EnvironmentFiles", "Secrets"):
+        if container.get(source):
+            yield task_definition.fault(f"{path}.{source}", found=Said(f"some {source}"), expected="none")
 
 
 @rule_of_containers(
@@ -419,20 +439,46 @@ def no_variable_is_a_secret(task_definition: Resource, path: str, container: Map
 def the_service_boots_with_its_variables(
     task_definition: Resource, path: str, container: Mapping[str, Any]
 ) -> Iterator[Fault]:
-    """The variables are once each, say the region and to keep off the metadata, and the service boots with them."""
+    """
+    The variables are once each, and the service boots with them: its own parser says so.
+
+    They say the region, to keep off the metadata, and the file OpenSSL reads
+    before anything else; what runs, and in which directory, is the image's affair.
+    """
     variables = _variables(path, container)
     names = [str(variable.get("Name")) for _, variable in inner_tables(path, container, "Environment")]
     at = f"{path}.Environment"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield task_definition.fault(at, found=Said(f"{name} twice"), expected="each variable once")
-    demanded = {"AWS_REGION": task_definition.estate.place.region, "AWS_EC2_METADATA_DISABLED": "true"}
-    for name, value in demanded.items():
+    for name, value in _demanded(task_definition, variables).items():
         if variables.get(name) != value:
             found = Said(f"{name} is {variables.get(name, 'missing')}")
             yield task_definition.fault(at, found=found, expected=f'{name} "{value}"')
     if container.get("Name") in _served_names(task_definition):
-        for fault in _boot_faults(variables):
-            yield task_definition.fault(at, found=Said(fault), expected="variables the service boots with")
+        yield from _refusals_to_boot(task_definition, path, container)
+
+
+def _demanded(task_definition: Resource, variables: Mapping[str, Any]) -> dict[str, str]:
+    region = task_definition.estate.place.region
+    regions = {name: region for name in REGION_VARIABLES if name in variables}
+    return {"AWS_REGION": region, **regions, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _refusals_to_boot(task_definition: Resource, path: str, container: Mapping[str, Any]) -> Iterator[Fault]:
+    variables, at = _variables(path, container), f"{path}.Environment"
+    for fault in _boot_faults(variables):
+        yield task_definition.fault(at, found=Said(fault), expected="variables the service boots with")
+    if variables.get(OPENSSL_CONF_VARIABLE) != OPENSSL_CONF_FILE:
+        found = Said(f"{OPENSSL_CONF_VARIABLE} is {variables.get(OPENSSL_CONF_VARIABLE, 'missing')}")
+        yield task_definition.fault(at, found=found, expected=f'{OPENSSL_CONF_VARIABLE} "{OPENSSL_CONF_FILE}"')
+    if variables.get(Variable.BIND_ADDRESS, "::") not in _EVERYWHERE:
+        found = Said(f"{Variable.BIND_ADDRESS} is {variables[Variable.BIND_ADDRESS]}")
+        yield task_definition.fault(
+            at, found=found, expected="every address: what the bridge forwards comes to another"
+        )
+    for name in _OVERRIDES:
+        if container.get(name):
+            yield task_definition.fault(f"{path}.{name}", found=container[name], expected="none: the image says it")
 
 
 def _served_names(task_definition: Resource) -> set[object]:

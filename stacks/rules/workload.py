@@ -33,6 +33,10 @@ _START_SECONDS: Final = 60
 _LEAST_TASKS: Final = 2
 _ESSENTIAL: Final = "an essential one, or its task runs on when it has ended"
 _ROLE: Final = "AWS::IAM::Role"
+_ALARM: Final = "AWS::CloudWatch::Alarm"
+_SCALING_POLICY: Final = "AWS::ApplicationAutoScaling::ScalingPolicy"
+_SHARES: Final = ("ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilization")
+"""ALBRequestCountPerTarget is for target groups."""
 _ROLE_POLICIES: Final = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy")
 _API: Final = "ECS API Reference, CreateService"
 _LOAD_BALANCING: Final = "ECS guide, Classic Load Balancer: tasks are registered by their instance and one port"
@@ -63,7 +67,7 @@ def every_load_balancer_has_a_service(estate: Estate) -> Iterator[Fault]:
 )
 def the_mapping_leads_to_a_container(service: Resource) -> Iterator[Fault]:
     """
-    A service has one entry in LoadBalancers, and all of it leads somewhere.
+    A service has one entry in LoadBalancers, no other way in, and all of the entry leads somewhere.
 
     It names a Classic Load Balancer of the templates, an essential container
     of the task definition, and a port that this container maps.
@@ -82,6 +86,9 @@ def the_mapping_leads_to_a_container(service: Resource) -> Iterator[Fault]:
             found = entry["TargetGroupArn"]
             yield service.fault(f"{path}.TargetGroupArn", found=found, expected="no target group beside it")
         yield from _container_faults(service, path, entry)
+    for name in ("ServiceConnectConfiguration", "ServiceRegistries"):
+        if service.get(name):
+            yield service.fault(name, found=service.get(name), expected="none: the load balancer is the one way in")
 
 
 def _container_faults(service: Resource, path: str, entry: Any) -> Iterator[Fault]:  # noqa: ANN401
@@ -140,6 +147,10 @@ def each_task_has_an_instance(service: Resource) -> Iterator[Fault]:
     constraints = [constraint.get("Type") for _, constraint in service.tables("PlacementConstraints")]
     if constraints != ["distinctInstance"]:
         yield service.fault("PlacementConstraints", found=constraints, expected="distinctInstance alone")
+    definition = task_definition_of(service)
+    if definition is not None and definition.get("PlacementConstraints"):
+        found = definition.get("PlacementConstraints")
+        yield definition.fault("PlacementConstraints", found=found, expected="none: every instance takes a task")
 
 
 @rule_of(
@@ -298,6 +309,30 @@ def what_scales_is_a_service_of_the_templates(target: Resource) -> Iterator[Faul
 
 
 @rule_of(
+    _SCALING_POLICY,
+    requirement="S5",
+    why="the number of tasks never follows the load, or AWS refuses the policy",
+    source="Application Auto Scaling API Reference, PredefinedMetricSpecification; ECS guide, target tracking",
+)
+def tasks_follow_what_can_be_measured(policy: Resource) -> Iterator[Fault]:
+    """A scaling policy is of a scalable target of the templates, and tracks a share of processor or memory."""
+    if policy.estate.called(policy.get("ScalingTargetId"), SCALABLE_TARGET) is None:
+        expected = "a reference to a scalable target of the templates"
+        yield policy.fault("ScalingTargetId", found=policy.get("ScalingTargetId"), expected=expected)
+    tracked = "TargetTrackingScalingPolicyConfiguration"
+    kind = policy.get(f"{tracked}.PredefinedMetricSpecification.PredefinedMetricType")
+    if kind is None:
+        return  # by a metric of one's own, or in steps: nobody here knows its range
+    at = f"{tracked}.PredefinedMetricSpecification.PredefinedMetricType"
+    if kind not in _SHARES:
+        yield policy.fault(at, found=kind, expected=" or ".join(_SHARES))
+    value = number(policy.get(f"{tracked}.TargetValue"))
+    if value is None or not 0 < value < 100:  # noqa: PLR2004 -- percent
+        found = policy.get(f"{tracked}.TargetValue")
+        yield policy.fault(f"{tracked}.TargetValue", found=found, expected="a share, above 0 and below 100")
+
+
+@rule_of(
     SERVICE,
     requirement="S5",
     why="the deployment waits for ever: ECS may neither stop a task nor has an instance to start one on",
@@ -369,6 +404,10 @@ def a_bad_release_is_taken_back(service: Resource) -> Iterator[Fault]:
         path = f"DeploymentConfiguration.DeploymentCircuitBreaker.{name}"
         if flag(service.get(path)) is not True:
             yield service.fault(path, found=service.get(path), expected="true")
+    alarms = "DeploymentConfiguration.Alarms.AlarmNames"
+    for index, alarm in enumerate(listed(service.get(alarms))):
+        if service.estate.called(alarm, _ALARM) is None:
+            yield service.fault(f"{alarms}.{index}", found=alarm, expected="an alarm of the templates")
     for path, only in (("DeploymentController.Type", "ECS"), ("DeploymentConfiguration.Strategy", "ROLLING")):
         found = service.get(path)
         if found not in {None, only}:
@@ -408,6 +447,7 @@ RULES: Final[tuple[Rule, ...]] = (
     nobody_gets_a_shell_in_a_task,
     two_tasks_at_least,
     what_scales_is_a_service_of_the_templates,
+    tasks_follow_what_can_be_measured,
     a_release_can_always_take_a_step,
     a_release_fits_on_the_instances,
     a_bad_release_is_taken_back,

@@ -113,6 +113,11 @@ def _wear_the_balancers(templates: Templates) -> None:
     interface["Groups"].append({"Ref": "BalancersGroupId"})
 
 
+def _vpc_for_group(templates: Templates) -> None:
+    output = templates.bodies["ingress"]["Outputs"]["InstanceSecurityGroupId"]
+    output["Value"] = {"Fn::GetAtt": ["InstanceSecurityGroup", "VpcId"]}
+
+
 def _second_proxy_policy(templates: Templates) -> None:
     policies = templates.properties(BALANCER)["Policies"]
     policies.append(policies[0] | {"PolicyName": "Health", "InstancePorts": ["8080"]})
@@ -224,6 +229,14 @@ CASES = [
     Case(_closes, variable(Variable.IDLE_TIMEOUT_SECONDS, "60"), f"{CONTAINER}.Environment", "less than"),
     Case(_closes, variable(Variable.IDLE_TIMEOUT_SECONDS, "soon"), f"{CONTAINER}.Environment"),
     Case(_closes, balancer("ConnectionSettings.IdleTimeout", 20), f"{CONTAINER}.Environment", "20 seconds"),
+    Case(_header, balancer("Policies.0.PolicyName", ...), PROPERTIES),
+    Case(
+        _header,
+        put(BALANCER, "Policies.0.LoadBalancerPorts", ["443"]),
+        PROPERTIES,
+        "LoadBalancerPorts",
+    ),
+    Case(balanced_ports.every_group_of_an_instance_is_known, _vpc_for_group, "capacity.LaunchTemplate"),
 ]
 
 

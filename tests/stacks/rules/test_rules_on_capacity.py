@@ -213,6 +213,35 @@ CASES = [
     ),
     Case(capacity.clusters_are_measured, put(CLUSTER, "ClusterSettings", ...), "capacity.Cluster"),
     Case(capacity.clusters_are_measured, put(CLUSTER, "ClusterSettings.0.Value", "disabled"), "capacity.Cluster"),
+    Case(
+        capacity.nobody_else_moves_instances,
+        _new("AWS::AutoScaling::ScheduledAction", AutoScalingGroupName={"Ref": "AutoScalingGroup"}, MaxSize=0),
+        "capacity.New",
+    ),
+    Case(capacity.nobody_else_moves_instances, _new("AWS::AutoScaling::ScalingPolicy"), "capacity.New"),
+    Case(capacity.nobody_else_moves_instances, _new("AWS::AutoScaling::LifecycleHook"), "capacity.New"),
+    Case(capacity.nobody_else_moves_instances, _new("AWS::AutoScaling::WarmPool"), "capacity.New"),
+    Case(
+        capacity.nobody_else_moves_instances,
+        put(GROUP, "LifecycleHookSpecificationList", [{"LifecycleHookName": "slow"}]),
+        f"{AT_GROUP}.LifecycleHookSpecificationList",
+    ),
+    Case(
+        capacity.instances_are_on_demand,
+        put("AWS::EC2::LaunchTemplate", "LaunchTemplateData.InstanceMarketOptions", {"MarketType": "spot"}),
+        "capacity.LaunchTemplate",
+    ),
+    Case(
+        capacity.instances_are_on_demand,
+        put(GROUP, "MixedInstancesPolicy.InstancesDistribution", {"OnDemandPercentageAboveBaseCapacity": 0}),
+        f"{AT_GROUP}.MixedInstancesPolicy",
+    ),
+    Case(capacity.an_association_alone_gives_providers, put(CLUSTER, "CapacityProviders", ["FARGATE"]), "capacity."),
+    Case(
+        capacity.an_association_alone_gives_providers,
+        put(CLUSTER, "DefaultCapacityProviderStrategy", [{"CapacityProvider": "FARGATE"}]),
+        "capacity.Cluster",
+    ),
 ]
 
 

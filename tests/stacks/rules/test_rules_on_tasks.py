@@ -216,6 +216,35 @@ CASES = [
         "workload.ImageDigest.AllowedPattern",
     ),
     Case(tasks.only_a_digest_can_be_handed_in, _parameter(Default="sha256:0"), "workload.ImageDigest.Default"),
+    _case(tasks.no_variable_is_a_secret, "Secrets", [{"Name": "SERVER_KEY", "ValueFrom": "/server/key"}]),
+    Case(
+        tasks.the_service_boots_with_its_variables, variable("OPENSSL_CONF", ...), CONTAINER, "OPENSSL_CONF is missing"
+    ),
+    Case(
+        tasks.the_service_boots_with_its_variables, variable("OPENSSL_CONF", "/etc/ssl/openssl.cnf"), CONTAINER, "/etc"
+    ),
+    Case(tasks.the_service_boots_with_its_variables, variable("AWS_DEFAULT_REGION", "eu-west-1"), CONTAINER, "eu-west"),
+    Case(tasks.the_service_boots_with_its_variables, variable("MTLS_BIND_ADDRESS", "127.0.0.1"), CONTAINER, "bridge"),
+    Case(tasks.the_service_boots_with_its_variables, variable("MTLS_DRAIN_SECONDS", "1m"), CONTAINER, "whole number"),
+    Case(tasks.the_service_boots_with_its_variables, variable("MTLS_DRAIN_SECONDS", "299"), CONTAINER, "together"),
+    _case(tasks.the_service_boots_with_its_variables, "Command", ["sleep", "infinity"]),
+    _case(tasks.the_service_boots_with_its_variables, "EntryPoint", ["/bin/sh"]),
+    _case(tasks.the_service_boots_with_its_variables, "WorkingDirectory", "/tmp"),  # noqa: S108 -- in a container
+    _case(tasks.containers_have_no_capabilities, "ExtraHosts", [{"Hostname": "s3", "IpAddress": "10.0.0.1"}]),
+    _case(tasks.containers_have_no_capabilities, "DnsServers", ["192.0.2.53"]),
+    _case(tasks.containers_have_no_capabilities, "SystemControls", [{"Namespace": "net.ipv4.ip_forward"}]),
+    _case(tasks.containers_have_no_capabilities, "DisableNetworking", True),
+    _case(tasks.containers_have_no_capabilities, "PseudoTerminal", True),
+    _case(
+        tasks.what_is_written_stays_in_memory,
+        "LinuxParameters.Tmpfs.0.ContainerPath",
+        "/run",
+        "LinuxParameters.Tmpfs",
+        "one for",
+    ),
+    _case(tasks.what_is_written_stays_in_memory, "LinuxParameters.MaxSwap", 1024),
+    Case(tasks.tasks_are_on_the_bridge, put(TASK, "ProxyConfiguration", {"ContainerName": "x"}), AT, "another network"),
+    Case(tasks.tasks_are_on_the_bridge, put("AWS::ECS::Service", "PlatformVersion", "LATEST"), "workload.Service"),
 ]
 
 

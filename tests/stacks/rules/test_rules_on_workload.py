@@ -14,6 +14,8 @@ SERVICE = "AWS::ECS::Service"
 TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 DEPLOYMENT = "DeploymentConfiguration"
+POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
+TRACKED = "TargetTrackingScalingPolicyConfiguration"
 
 
 def _second_service(templates: Templates) -> None:
@@ -24,6 +26,11 @@ def _second_service(templates: Templates) -> None:
 def _second_mapping(templates: Templates) -> None:
     mappings = templates.properties(SERVICE)["LoadBalancers"]
     mappings.append(mappings[0])
+
+
+def _dns_name_for_name(templates: Templates) -> None:
+    output = templates.bodies["ingress"]["Outputs"]["LoadBalancerName"]
+    output["Value"] = {"Fn::GetAtt": ["LoadBalancer", "DNSName"]}
 
 
 def _no_association(templates: Templates) -> None:
@@ -247,6 +254,42 @@ CASES = [
         workload.a_task_may_start_before_it_is_judged, put(SERVICE, "HealthCheckGracePeriodSeconds", ...), "workload."
     ),
     Case(workload.a_task_may_start_before_it_is_judged, _slow_health_check, "workload.Service", "300 at least"),
+    Case(
+        workload.each_task_has_an_instance,
+        put("AWS::ECS::TaskDefinition", "PlacementConstraints", [{"Type": "memberOf", "Expression": "zone == a"}]),
+        "workload.TaskDefinition.Properties.PlacementConstraints",
+    ),
+    Case(
+        workload.the_mapping_leads_to_a_container,
+        put(SERVICE, "LoadBalancers.0.LoadBalancerName", {"Fn::GetAtt": ["TaskDefinition", "TaskDefinitionArn"]}),
+        "workload.Service.Properties.LoadBalancers.0.LoadBalancerName",
+    ),
+    Case(workload.the_mapping_leads_to_a_container, _dns_name_for_name, "workload.Service", "DNSName"),
+    Case(
+        workload.the_mapping_leads_to_a_container,
+        put(SERVICE, "ServiceConnectConfiguration", {"Enabled": True}),
+        "workload.Service.Properties.ServiceConnectConfiguration",
+        "one way in",
+    ),
+    Case(
+        workload.the_mapping_leads_to_a_container,
+        put(SERVICE, "ServiceRegistries", [{"RegistryArn": "arn"}]),
+        "workload.Service.Properties.ServiceRegistries",
+    ),
+    Case(workload.tasks_follow_what_can_be_measured, put(POLICY, "ScalingTargetId", "x"), "workload.ScalingPolicy"),
+    Case(
+        workload.tasks_follow_what_can_be_measured,
+        put(POLICY, f"{TRACKED}.PredefinedMetricSpecification.PredefinedMetricType", "ALBRequestCountPerTarget"),
+        "workload.ScalingPolicy",
+        "ECSServiceAverageCPUUtilization",
+    ),
+    Case(workload.tasks_follow_what_can_be_measured, put(POLICY, f"{TRACKED}.TargetValue", 600), "workload.", "share"),
+    Case(workload.tasks_follow_what_can_be_measured, put(POLICY, f"{TRACKED}.TargetValue", ...), "workload.", "share"),
+    Case(
+        workload.a_bad_release_is_taken_back,
+        put(SERVICE, f"{DEPLOYMENT}.Alarms", {"AlarmNames": ["nobodys"], "Enable": True, "Rollback": True}),
+        "workload.Service.Properties.DeploymentConfiguration.Alarms.AlarmNames.0",
+    ),
 ]
 
 
@@ -281,6 +324,8 @@ def _just_room(templates: Templates) -> None:
         (workload.a_bad_release_is_taken_back, put(SERVICE, f"{DEPLOYMENT}.Strategy", "ROLLING")),
         (workload.a_bad_release_is_taken_back, put(SERVICE, "DeploymentController", {"Type": "ECS"})),
         (workload.nobody_gets_a_shell_in_a_task, put(SERVICE, "EnableExecuteCommand", ...)),
+        (workload.tasks_follow_what_can_be_measured, put(POLICY, TRACKED, ...)),
+        (workload.tasks_follow_what_can_be_measured, put(POLICY, f"{TRACKED}.TargetValue", "75")),
         (workload.a_task_may_start_before_it_is_judged, put(SERVICE, "HealthCheckGracePeriodSeconds", 100)),
     ],
 )
