@@ -86,6 +86,40 @@ def with_tokens_text(*replacements: tuple[str, str], name: str = "staging") -> s
     return text
 
 
+EVERY_TABLE = """
+[registry]
+backup_days = 35
+
+[deployer]
+principals = ["arn:aws:iam::444455556666:role/deployers"]
+github_repository = "example/ingress"
+
+[names]
+certificate_bucket = "example-ingress-certificate"
+log_bucket = "example-ingress-logs"
+trail_bucket = "example-ingress-trail"
+repository = "edge/ingress"
+client_registry = "edge-clients"
+role_path = "/edge/ingress/"
+"""
+
+
+def with_every_setting() -> str:
+    """Set what production leaves out: what nothing of the three environments has is judged nowhere else."""
+    return (
+        changed_text(
+            ('egress = "endpoints"', 'egress = "endpoints"\nec2_endpoint = true'),
+            ("[ingress]\n", '[ingress]\nhosted_zone_id = "Z0123456789ABC"\n'),
+            ("[capacity]\n", "[capacity]\ntermination_protection = true\n"),
+            ("[service]\n", '[service]\nforward_to = "http://10.22.9.9:8080"\nupstream_cidrs = ["10.22.9.0/24"]\n'),
+            ("[alarms]\n", '[alarms]\nurls = ["https://pager.example.com/alarms"]\n'),
+            name="production",
+        )
+        + EVERY_TABLE
+        + TOKENS
+    )
+
+
 EXISTING_NETWORK = """\
 [network]
 vpc_id = "vpc-0123456789abcdef0"

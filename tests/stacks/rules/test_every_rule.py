@@ -20,7 +20,7 @@ from stacks.rules import book
 from stacks.rules.estate import Estate
 from stacks.rules.identities import Place
 from stacks.rules.rule import Rule
-from tests.stacks.environments import NAMES, catalog, environment, with_existing_network
+from tests.stacks.environments import NAMES, catalog, environment, with_every_setting, with_existing_network
 from tests.stacks.rules.cases import Case, Templates
 
 HERE = Path(__file__).parent
@@ -54,9 +54,10 @@ def test_a_mistake_is_reported_where_it_is(case: Case) -> None:
 
 @cache
 def _good() -> tuple[Estate, ...]:
-    """Give the estates no rule may object to, made once: those of every environment, and one in somebody's VPC."""
+    """Give the estates no rule may object to, made once: each environment's, in somebody's VPC, with every setting."""
     existing = assemble(parse_environment(with_existing_network(), Path("staging.toml")))
-    found = [*(catalog(name) for name in NAMES), existing]
+    whole = assemble(parse_environment(with_every_setting(), Path("production.toml")))
+    found = [*(catalog(name) for name in NAMES), existing, whole]
     return tuple(
         Estate({entry.name: entry.template for entry in each.every}, Place.of(each.environment)) for each in found
     )
@@ -65,6 +66,13 @@ def _good() -> tuple[Estate, ...]:
 @pytest.mark.parametrize("rule", book.RULES, ids=lambda rule: f"{rule.requirement}-{rule.name}")
 def test_a_rule_rests_on_good_templates(rule: Rule) -> None:
     assert [str(finding) for estate in _good() for finding in rule(estate)] == []
+
+
+def test_no_rule_rests_because_there_is_nothing_to_judge() -> None:
+    """A rule over nothing rests whatever it says; network ACLs alone are of no environment."""
+    idle = [rule.name for rule in book.RULES if not any(list(rule.trials(estate)) for estate in _good())]
+
+    assert idle == ["no_network_acl_lets_the_world_to_operators_ports"]
 
 
 def test_every_rule_has_a_case() -> None:
