@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Final, Protocol
 
@@ -27,8 +28,7 @@ def lint(bodies: Mapping[str, str], *, region: str, processes: int = 1) -> list[
         region: Where they are to be deployed: types and values differ by region.
         processes: How many share the work; more than one only where no thread runs, for they are forked.
     """
-    config = ConfigMixIn(regions=[region])
-    rules = Runner(config).rules
+    config, rules = _linter(region)
 
     def judge(stacks: Sequence[str]) -> list[Finding]:
         return [finding for stack in stacks for finding in _judge(stack, bodies[stack], config, rules)]
@@ -36,6 +36,13 @@ def lint(bodies: Mapping[str, str], *, region: str, processes: int = 1) -> list[
     if processes == 1:
         return sorted(judge(list(bodies)))
     return sorted(_side_by_side(judge, _shares(bodies, processes)))
+
+
+@cache
+def _linter(region: str) -> tuple[object, object]:
+    """Read the linter's rules, which takes as long as judging three templates by them."""
+    config = ConfigMixIn(regions=[region])
+    return config, Runner(config).rules
 
 
 def _judge(stack: str, body: str, config: object, rules: object) -> list[Finding]:
