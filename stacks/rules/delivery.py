@@ -37,6 +37,8 @@ ALARMS_SERVICE: Final = "cloudwatch.amazonaws.com"
 EVENTS_SERVICE: Final = "events.amazonaws.com"
 _SNS_KEYS: Final = "SNS guide, key management, compatibility between event sources and encrypted topics"
 _LOG_KEYS: Final = "CloudWatch Logs guide, encrypt log data using KMS"
+_SUBSCRIPTION: Final = "AWS::SNS::Subscription"
+_PROTOCOLS: Final = ("email", "email-json", "https", "sms", "sqs", "lambda", "application", "firehose")
 _SENDING: Final = ("kms:Decrypt", "kms:GenerateDataKey")
 _LOGGING: Final = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
 _LEAST_DAYS: Final = 365
@@ -169,6 +171,25 @@ def there_is_a_topic_that_alarms_are_sent_to(estate: Estate) -> Iterator[Fault]:
         yield absent("a topic that alarms and events are sent to")
 
 
+@rule_of(
+    _SUBSCRIPTION,
+    requirement="K16",
+    why="the alarm goes off, the topic takes it, and nobody hears of it, or it goes out in clear",
+    source="SNS guide, subscription filter policies: alarms have no attributes; SNS API reference, Subscribe",
+)
+def whoever_subscribes_hears_of_every_alarm(subscription: Resource) -> Iterator[Fault]:
+    """Every subscription is to a topic of the templates, of all that is sent, and encrypted on its way."""
+    if subscription.estate.called(subscription.get("TopicArn"), TOPIC) is None:
+        found = subscription.get("TopicArn")
+        yield subscription.fault("TopicArn", found=found, expected="a topic of the templates")
+    if subscription.get("Protocol") not in _PROTOCOLS:
+        found = subscription.get("Protocol")
+        yield subscription.fault("Protocol", found=found, expected=" or ".join(_PROTOCOLS))
+    if subscription.get("FilterPolicy"):
+        found = subscription.get("FilterPolicy")
+        yield subscription.fault("FilterPolicy", found=found, expected="none: every alarm is heard")
+
+
 # -- log groups -------------------------------------------------------------------------------
 
 
@@ -221,6 +242,7 @@ RULES: Final[tuple[Rule, ...]] = (
     keys_of_topics_let_their_senders_in,
     topics_let_their_senders_in,
     there_is_a_topic_that_alarms_are_sent_to,
+    whoever_subscribes_hears_of_every_alarm,
     log_groups_are_encrypted,
     log_groups_are_kept_for_a_year,
 )

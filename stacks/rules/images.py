@@ -63,6 +63,8 @@ def old_images_go_and_recent_ones_stay(repository: Resource) -> Iterator[Fault]:
     """The lifecycle policy lets old images expire, and keeps 10, or those of 90 days, at least."""
     path = "LifecyclePolicy.LifecyclePolicyText"
     text = repository.get(path)
+    if flag(repository.get("EmptyOnDelete")):
+        yield repository.fault("EmptyOnDelete", found=True, expected="false: images outlive their stack")
     rules = _lifecycle_rules(text)
     if not rules:
         yield repository.fault(path, found=text, expected="a policy as JSON with a rule that expires images")
@@ -91,6 +93,8 @@ def _lifecycle_fault(given: dict[str, Any]) -> str | None:
     match selection.get("countType"):
         case "imageCountMoreThan":
             return None if count >= _LEAST_KEPT_IMAGES else f"one that keeps {count:g} images"
+        case "sinceImagePushed" if selection.get("countUnit") != "days":
+            return f"one by {selection.get('countUnit')}"
         case "sinceImagePushed":
             return None if count >= _LEAST_KEPT_DAYS else f"one that keeps {count:g} days"
         case other:

@@ -41,6 +41,8 @@ _OTHER_WAYS: Final = (
     "AWS::EC2::Instance",
     "AWS::EC2::SpotFleet",
 )
+_NO_CHAINS: Final = re.compile(r"\"iptables\"\s*:\s*false|--iptables[= ]false")
+"""Docker then makes no chains, DOCKER-USER neither (Docker reference, dockerd)."""
 _ROOT_DEVICE: Final = "/dev/xvda"
 _SESSION_MANAGER: Final = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AmazonSSMManagedInstanceCore")
 _AMI: Final = "ECS guide, retrieving Amazon ECS-optimized Linux AMI metadata"
@@ -258,6 +260,11 @@ def metadata_ends_at_the_instance(launch_template: Resource) -> Iterator[Fault]:
 def instances_have_no_public_address(launch_template: Resource) -> Iterator[Fault]:
     """Every network interface says AssociatePublicIpAddress false, so that a subnet's default does not decide."""
     interfaces = launch_template.tables(f"{_DATA}.NetworkInterfaces")
+    for name in ("SecurityGroupIds", "SecurityGroups"):
+        beside = launch_template.get(f"{_DATA}.{name}")
+        if beside and interfaces:
+            expected = "none beside NetworkInterfaces: EC2 refuses both"
+            yield launch_template.fault(f"{_DATA}.{name}", found=beside, expected=expected)
     if not interfaces:
         expected = "an interface that says AssociatePublicIpAddress"
         yield launch_template.fault(f"{_DATA}.NetworkInterfaces", found=None, expected=expected)
@@ -265,6 +272,9 @@ def instances_have_no_public_address(launch_template: Resource) -> Iterator[Faul
         found = interface.get("AssociatePublicIpAddress")
         if flag(found) is not False:
             yield launch_template.fault(f"{path}.AssociatePublicIpAddress", found=found, expected="false")
+        if number(interface.get("DeviceIndex")) != 0 or interface.get("SubnetId") is not None:
+            expected = "DeviceIndex 0 and no SubnetId: Auto Scaling says the subnet"
+            yield launch_template.fault(path, found=Said(", ".join(interface)), expected=expected)
         if not interface.get("Groups"):
             expected = "a security group, or the VPC's default one is taken"
             yield launch_template.fault(f"{path}.Groups", found=interface.get("Groups"), expected=expected)
@@ -278,10 +288,15 @@ def instances_have_no_public_address(launch_template: Resource) -> Iterator[Faul
     also=("EC2_INSTANCE_MANAGED_BY_SSM",),
 )
 def session_manager_reaches_instances(launch_template: Resource) -> Iterator[Fault]:
-    """Instances have an instance profile of the templates, and its role AmazonSSMManagedInstanceCore."""
+    """Instances have an instance profile of the templates, its role AmazonSSMManagedInstanceCore, and no key of SSH."""
     estate = launch_template.estate
+    if launch_template.get(f"{_DATA}.KeyName") is not None:
+        expected = "none: Session Manager is the way in, which asks IAM and keeps a record"
+        yield launch_template.fault(
+            f"{_DATA}.KeyName", found=launch_template.get(f"{_DATA}.KeyName"), expected=expected
+        )
     given = launch_template.get(f"{_DATA}.IamInstanceProfile") or {}
-    profile = estate.called(given.get("Arn") or given.get("Name"), "AWS::IAM::InstanceProfile")
+    profile = _profile(estate, given)
     roles = [estate.called(name, "AWS::IAM::Role") for name in listed(profile.get("Roles"))] if profile else []
     role = roles[0] if roles else None
     if role is None:
@@ -290,6 +305,15 @@ def session_manager_reaches_instances(launch_template: Resource) -> Iterator[Fau
     elif not any(_SESSION_MANAGER.fullmatch(arn) for arn in role.texts("ManagedPolicyArns")):
         expected = "AmazonSSMManagedInstanceCore among them"
         yield role.fault("ManagedPolicyArns", found=role.get("ManagedPolicyArns"), expected=expected)
+
+
+def _profile(estate: Estate, given: Mapping[str, Any]) -> Resource | None:
+    """Give the instance profile whose ARN is given as `Arn`, or its name as `Name`; EC2 takes neither for the other."""
+    for name, spell in (("Arn", estate.arn), ("Name", estate.ref)):
+        found = estate.called(given.get(name), "AWS::IAM::InstanceProfile")
+        if found is not None and given[name] == spell(found):
+            return found
+    return None
 
 
 # -- what instances do when they start ------------------------------------------------------
@@ -360,6 +384,7 @@ def _undone(script: Script) -> str | None:
     ]
     undoing = [command for command in (*script.commands, *after) if undoes_a_block(command)]
     undoing += [command for command in script.commands if command.split()[0] in {"exit", "exec"}]
+    undoing += [match[0] for text in (*script.files.values(), *script.commands) if (match := _NO_CHAINS.search(text))]
     return undoing[0] if undoing else None
 
 
@@ -394,10 +419,22 @@ def the_agent_is_told_what_it_must_know(launch_template: Resource) -> Iterator[F
             "nothing: no task is on the host's network",
         ),
     }
+    faults |= _what_tasks_need(settings, _containers(launch_template))
     for name, (holds, expected) in faults.items():
         if not holds:
             found = Said(f"{name}={settings[name]}" if name in settings else f"no {name}")
             yield launch_template.fault(f"{_DATA}.UserData", found=found, expected=f"{expected}, in {AGENT_CONFIG}")
+
+
+def _what_tasks_need(settings: Mapping[str, str], containers: list[Mapping[str, Any]]) -> dict[str, tuple[bool, str]]:
+    """Say of the agent's settings that keep ports and log drivers from tasks whether they keep those from ours."""
+    drivers, reserved = (settings.get(name, "") for name in ("ECS_AVAILABLE_LOGGING_DRIVERS", "ECS_RESERVED_PORTS"))
+    mappings = [each for container in containers for each in listed(container.get("PortMappings"))]
+    wanted = {str(each.get("HostPort")) for each in mappings if isinstance(each, dict)}
+    return {
+        "ECS_AVAILABLE_LOGGING_DRIVERS": (not drivers or "awslogs" in drivers, "awslogs among them, or nothing"),
+        "ECS_RESERVED_PORTS": (not wanted & set(re.findall(r"\d+", reserved)), "none of the tasks' ports, or nothing"),
+    }
 
 
 @rule_of(
@@ -415,12 +452,15 @@ def instances_refer_to_their_cluster(launch_template: Resource) -> Iterator[Faul
 
 
 def _script(launch_template: Resource) -> Script | None:
+    raw = launch_template.raw.get("Properties", {}).get(_DATA, {}).get("UserData")
+    if not (isinstance(raw, dict) and "Fn::Base64" in raw):
+        return None  # EC2 takes user data in base64 alone
     return read_script(str(launch_template.get(f"{_DATA}.UserData") or ""))
 
 
 def _not_a_script(launch_template: Resource) -> Fault:
     found = Said("what cannot be read as a shell script")
-    return launch_template.fault(f"{_DATA}.UserData", found=found, expected="a shell script")
+    return launch_template.fault(f"{_DATA}.UserData", found=found, expected="Fn::Base64 of a shell script")
 
 
 def _services(launch_template: Resource) -> list[Resource]:

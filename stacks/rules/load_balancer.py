@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from service.contract import PUBLIC_PORT
+from stacks.naming import Output
 from stacks.rules.estate import Estate, Fault, Resource, Said
 from stacks.rules.register import Entry, exception, kept_elsewhere, not_applicable
 from stacks.rules.routes import SUBNET, is_on_the_internet, subnets, zone
@@ -19,6 +20,12 @@ PROXY_POLICY: Final = "ProxyProtocolPolicyType"
 _RECORDS: Final = ("AWS::Route53::RecordSet", "AWS::Route53::RecordSetGroup")
 _SCHEMES: Final = ("internet-facing", "internal")
 _ADDRESS_TYPES: Final = ("A", "AAAA")
+_OUTPUTS: Final = {
+    Output.LOAD_BALANCER_DNS_NAME.value: "DNSName",
+    Output.LOAD_BALANCER_ZONE_ID.value: "CanonicalHostedZoneNameID",
+    Output.LOAD_BALANCER_NAME.value: "Ref",
+}
+"""What the deployer, and whoever makes an alias, read each by its name."""
 _LONGEST_NAME: Final = 32
 _NAME: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,32}(?<!-)")
 _LEAST_ZONES: Final = 2
@@ -204,13 +211,19 @@ def the_load_balancer_has_no_name_of_its_own(balancer: Resource) -> Iterator[Fau
 
 @rule_of(LOAD_BALANCER, requirement="E14", why="nobody can find the load balancer but by looking", source=_ALIAS)
 def the_load_balancers_name_is_offered(balancer: Resource) -> Iterator[Fault]:
-    """The DNS name of the load balancer and the id of the hosted zone it is in are outputs of its stack."""
-    outputs = balancer.estate.bodies[balancer.stack].get("Outputs", {}).values()
+    """The DNS name of the load balancer and the id of its hosted zone are outputs of its stack, each under its name."""
+    named = balancer.estate.bodies[balancer.stack].get("Outputs", {})
+    outputs = named.values()
     values = [balancer.estate.resolver.value(balancer.stack, output.get("Value")) for output in outputs]
     offered = {value.attribute for value in values if balancer.estate.target(value) == balancer}
     for attribute in ("DNSName", "CanonicalHostedZoneNameID"):
         if attribute not in offered:
             yield balancer.fault("", found=Said(f"no output of its {attribute}"), expected="an output of it")
+    for name, attribute in _OUTPUTS.items():
+        found = balancer.estate.resolver.value(balancer.stack, (named.get(name) or {}).get("Value"))
+        if isinstance(found, Reference) and found.attribute != attribute:
+            words = Said(f"the output {name} of its {found.attribute}")
+            yield balancer.fault("", found=words, expected=f"{attribute} under that name")
 
 
 @rule_of(

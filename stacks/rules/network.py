@@ -202,7 +202,7 @@ def gateways_are_attached_before_routes_lead_there(route: Resource) -> Iterator[
     also=("CIS 4.7",),
 )
 def what_flows_in_the_vpc_is_logged(vpc: Resource) -> Iterator[Fault]:
-    """Every VPC has a flow log of all traffic, or of what was refused."""
+    """Every VPC has a flow log of all traffic, or of what was refused, into a bucket, or a log group by a role."""
     logs = vpc.estate.of_type("AWS::EC2::FlowLog")
     own = [log for log in logs if log.target("ResourceId") == vpc and log.get("ResourceType") == "VPC"]
     if not own:
@@ -210,6 +210,13 @@ def what_flows_in_the_vpc_is_logged(vpc: Resource) -> Iterator[Fault]:
     for log in own:
         if log.get("TrafficType") not in {"ALL", "REJECT"}:
             yield log.fault("TrafficType", found=log.get("TrafficType"), expected="ALL or REJECT")
+        destination = str(log.get("LogDestination"))
+        # Where nothing is said it is CloudWatch Logs (EC2 API reference, CreateFlowLogs).
+        to_bucket = log.get("LogDestinationType") == "s3"
+        if to_bucket is not destination.startswith(f"arn:{log.estate.place.partition}:s3:"):
+            yield log.fault("LogDestination", found=log.get("LogDestination"), expected="the ARN of what the type says")
+        if not to_bucket and log.get("DeliverLogsPermissionArn") is None:
+            yield log.fault("DeliverLogsPermissionArn", found=None, expected="a role, or a bucket as LogDestination")
 
 
 def _is_of(route: Resource, attachment: Resource) -> bool:

@@ -311,6 +311,9 @@ def one_alarm_says_that_the_ingress_is_down(estate: Estate) -> Iterator[Fault]:
         yield absent("a composite alarm that says that the ingress is down")
     for composite in composites:
         yield from _children(estate, composite)
+        suppressor = composite.get("ActionsSuppressor")
+        if suppressor is not None:
+            yield composite.fault("ActionsSuppressor", found=suppressor, expected="none: nothing keeps it quiet")
 
 
 def _children(estate: Estate, composite: Resource) -> Iterator[Fault]:
@@ -348,7 +351,8 @@ def every_alarmed_metric_is_on_the_dashboard(estate: Estate) -> Iterator[Fault]:
     for dashboard in unreadable:
         yield dashboard.fault("DashboardBody", found=Said("what is no dashboard"), expected="JSON with widgets")
     if dashboards and not unreadable:
-        shown = {key for _, widgets in dashboards for widget in widgets or [] for key in _shown(widget)}
+        region = estate.place.region
+        shown = {key for _, widgets in dashboards for widget in widgets or [] for key in _shown(widget, region)}
         yield from _unseen(estate, shown)
 
 
@@ -371,10 +375,12 @@ def _widgets(dashboard: Resource) -> list[Mapping[str, Any]] | None:
     return widgets or None
 
 
-def _shown(widget: Mapping[str, Any]) -> Iterator[_Line]:
-    """Give the metrics of a widget; `.` stands for what stood there in the line above."""
-    properties = widget.get("properties")
-    lines = properties.get("metrics") if isinstance(properties, dict) else None
+def _shown(widget: Mapping[str, Any], region: str) -> Iterator[_Line]:
+    """Give the metrics of a widget of this region; `.` stands for what stood there in the line above."""
+    given = widget.get("properties")
+    properties = given if isinstance(given, dict) else {}
+    is_seen = widget.get("type") == "metric" and properties.get("region", region) == region
+    lines = properties.get("metrics") if is_seen else None
     above: list[str] = []
     for line in lines if isinstance(lines, list) else []:
         parts = [part for part in line if isinstance(part, str)] if isinstance(line, list) else []

@@ -125,6 +125,7 @@ def rules_for_events_reach_a_topic(events: Resource) -> Iterator[Fault]:
     for path, expected in faults(_pattern(events)):
         yield events.fault(path, found=Said("what EventBridge refuses"), expected=expected)
     targets = events.tables("Targets")
+    yield from _never_made(events)
     if not targets:
         yield events.fault("Targets", found=None, expected="a topic of the templates")
     for path, target in targets:
@@ -136,6 +137,19 @@ def rules_for_events_reach_a_topic(events: Resource) -> Iterator[Fault]:
             )
 
 
+def _never_made(events: Resource) -> Iterator[Fault]:
+    """Object to what EventBridge refuses, or does by the clock."""
+    if events.get("ScheduleExpression") is not None:
+        found = events.get("ScheduleExpression")
+        yield events.fault(
+            "ScheduleExpression", found=found, expected="none: a message by the clock is none of an event"
+        )
+    ids = [target.get("Id") for _, target in events.tables("Targets")]
+    for index, name in enumerate(ids):
+        if not name or name in ids[:index]:
+            yield events.fault(f"Targets.{index}.Id", found=name, expected="an id of its own")
+
+
 @rule_of(
     EVENT_RULE,
     requirement="O1",
@@ -145,6 +159,9 @@ def rules_for_events_reach_a_topic(events: Resource) -> Iterator[Fault]:
 def events_are_told_in_a_sentence(events: Resource) -> Iterator[Fault]:
     """Every rule's message is a text with what happened, made of paths it names, and the page of docs/runbooks."""
     for path, target in events.tables("Targets"):
+        for name in ("Input", "InputPath"):
+            if name in target:
+                yield events.fault(f"{path}.{name}", found=target[name], expected="InputTransformer alone")
         given = target.get("InputTransformer")
         transformer = given if isinstance(given, dict) else {}
         yield from _unsaid(events, f"{path}.InputTransformer", transformer)

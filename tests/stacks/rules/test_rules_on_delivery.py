@@ -13,6 +13,9 @@ from tests.stacks.rules.cases import Case, Document, Spoil, Templates, put
 KEY, TOPIC, POLICY, GROUP = "AWS::KMS::Key", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "AWS::Logs::LogGroup"
 
 
+SUBSCRIPTION = "AWS::SNS::Subscription"
+
+
 def _grants(templates: Templates, service: str) -> list[tuple[list[Any], Document]]:
     """Find what lets a service use a key or a topic, each with the list it stands in."""
     documents = [each["Properties"]["KeyPolicy"] for each in templates.resources(KEY)]
@@ -152,6 +155,18 @@ CASES = [
     Case(rules.log_groups_are_kept_for_a_year, put(GROUP, "RetentionInDays", 180), "observability.ServiceLogGroup"),
     Case(rules.log_groups_are_kept_for_a_year, put(GROUP, "RetentionInDays", 366), "observability.ServiceLogGroup"),
     Case(rules.log_groups_are_kept_for_a_year, put(GROUP, "RetentionInDays", "2 years"), "observability"),
+    Case(
+        rules.whoever_subscribes_hears_of_every_alarm,
+        put(SUBSCRIPTION, "TopicArn", "arn:aws:sns:us-east-1:111122223333:other"),
+        "observability.",
+    ),
+    Case(rules.whoever_subscribes_hears_of_every_alarm, put(SUBSCRIPTION, "Protocol", "http"), "", "https"),
+    Case(
+        rules.whoever_subscribes_hears_of_every_alarm,
+        put(SUBSCRIPTION, "FilterPolicy", {"severity": ["page"]}),
+        "observability.",
+        "every alarm",
+    ),
 ]
 
 

@@ -121,6 +121,13 @@ CASES = [
         key_policy(GRANT | {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": True}}}),
         "images.RepositoryKey.Properties.KeyPolicy",
     ),
+    Case(
+        images.old_images_go_and_recent_ones_stay,
+        put(REPOSITORY, POLICY, expiring(countType="sinceImagePushed", countUnit="hours", countNumber=2400)),
+        AT,
+        "by hours",
+    ),
+    Case(images.old_images_go_and_recent_ones_stay, put(REPOSITORY, "EmptyOnDelete", "true"), f"{AT}.EmptyOnDelete"),
 ]
 
 

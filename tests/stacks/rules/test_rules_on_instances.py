@@ -50,6 +50,11 @@ def replaced(old: str, new: str) -> Spoil:
     return user_data(lambda text: text.replace(old, new))
 
 
+def _not_in_base64(templates: Templates) -> None:
+    data = templates.properties(TEMPLATE)[DATA]
+    data["UserData"] = data["UserData"]["Fn::Base64"]
+
+
 def _version(value: object) -> Spoil:
     return put(GROUP, "LaunchTemplate.Version", value)
 
@@ -267,6 +272,38 @@ CASES = [
         inside("UserData", {"Fn::Base64": "#!/bin/bash\necho ECS_CLUSTER=ingress >> /etc/ecs/ecs.config\n"}),
         f"{AT}.UserData",
         "no reference",
+    ),
+    Case(instances.instances_have_no_public_address, inside("NetworkInterfaces.0.DeviceIndex", 1), AT, "DeviceIndex 0"),
+    Case(
+        instances.instances_have_no_public_address, inside("NetworkInterfaces.0.SubnetId", "subnet-1"), AT, "SubnetId"
+    ),
+    Case(instances.instances_have_no_public_address, inside("SecurityGroupIds", ["sg-1"]), f"{AT}.SecurityGroupIds"),
+    Case(
+        instances.session_manager_reaches_instances, inside("KeyName", "operators"), f"{AT}.KeyName", "Session Manager"
+    ),
+    Case(
+        instances.session_manager_reaches_instances,
+        inside("IamInstanceProfile", {"Name": {"Ref": "InstanceProfileArn"}}),
+        f"{AT}.IamInstanceProfile",
+    ),
+    Case(instances.the_agent_is_told_what_it_must_know, _not_in_base64, f"{AT}.UserData", "Fn::Base64"),
+    Case(
+        instances.the_agent_is_told_what_it_must_know,
+        replaced("ECS_DISABLE", 'ECS_AVAILABLE_LOGGING_DRIVERS=["json-file"]\nECS_DISABLE'),
+        f"{AT}.UserData",
+        "awslogs",
+    ),
+    Case(
+        instances.the_agent_is_told_what_it_must_know,
+        replaced("ECS_DISABLE", "ECS_RESERVED_PORTS=[22, 8443]\nECS_DISABLE"),
+        f"{AT}.UserData",
+        "tasks' ports",
+    ),
+    Case(
+        instances.tasks_are_kept_from_the_metadata,
+        replaced("systemctl daemon-reload", "echo '{\"iptables\": false}' > /etc/docker/daemon.json"),
+        f"{AT}.UserData",
+        "iptables",
     ),
 ]
 

@@ -28,6 +28,12 @@ def _network_balancer(templates: Templates) -> None:
     templates.bodies["ingress"]["Resources"]["Network"] = new
 
 
+def _outputs_crossed(templates: Templates) -> None:
+    outputs = templates.bodies["ingress"]["Outputs"]
+    name, zone = outputs["LoadBalancerDnsName"], outputs["LoadBalancerZoneId"]
+    name["Value"], zone["Value"] = zone["Value"], name["Value"]
+
+
 def _second_listener(templates: Templates) -> None:
     listeners = templates.properties(BALANCER)["Listeners"]
     listeners.append({"LoadBalancerPort": "80", "Protocol": "TCP", "InstancePort": "8443", "InstanceProtocol": "TCP"})
@@ -201,6 +207,7 @@ CASES = [
     Case(_zones, _zone({"Fn::Select": [0, {"Fn::GetAZs": ""}]}), "network.", "GetAZs"),
     Case(_zones, _zone(...), "network.", "a zone of us-east-1"),
     Case(_zones, _zone("us-west-2a"), "network.", "us-west-2a"),
+    Case(load_balancer.the_load_balancers_name_is_offered, _outputs_crossed, PLACE, "under that name"),
 ]
 
 

@@ -162,6 +162,22 @@ CASES = [
     Case(_flow, put(FLOW_LOG, "TrafficType", ...), "observability.FlowLog.Properties.TrafficType"),
     Case(_flow, put(FLOW_LOG, "ResourceId", "vpc-0a1b2c3d"), "network.Vpc"),
     Case(_flow, put(FLOW_LOG, "ResourceType", "Subnet"), "network.Vpc"),
+    Case(
+        network.what_flows_in_the_vpc_is_logged,
+        put(FLOW_LOG, "LogDestinationType", "cloud-watch-logs"),
+        "observability.FlowLog.Properties.LogDestination",
+    ),
+    Case(
+        network.what_flows_in_the_vpc_is_logged,
+        put(FLOW_LOG, "LogDestinationType", ...),
+        "observability.FlowLog.Properties.DeliverLogsPermissionArn",
+        "a role",
+    ),
+    Case(
+        network.what_flows_in_the_vpc_is_logged,
+        put(FLOW_LOG, "LogDestination", "mtls-ingress-logs"),
+        "observability.FlowLog.Properties.LogDestination",
+    ),
 ]
 
 

@@ -171,6 +171,17 @@ def _count_paths(templates: Templates) -> None:
 
 
 WATCHED = rules.what_can_fail_is_watched
+
+
+def _dashboard_of(old: str, new: str) -> Spoil:
+    def spoil(templates: Templates) -> None:
+        body = templates.properties(DASHBOARD)["DashboardBody"]
+        assert old in body["Fn::Sub"]
+        body["Fn::Sub"] = body["Fn::Sub"].replace(old, new)
+
+    return spoil
+
+
 CASES = [
     # Each demand once: nothing watches it, and it is watched so that it goes off too late or always.
     *(Case(WATCHED, unwatched(metric), "", metric) for metric in sorted({demand.metrics[0][1] for demand in DEMANDS})),
@@ -388,6 +399,29 @@ CASES = [
         put("AWS::Logs::LogGroup", "LogGroupClass", "INFREQUENT_ACCESS"),
         "observability.ServiceLogGroup",
         "STANDARD",
+    ),
+    Case(
+        rules.every_alarmed_metric_is_on_the_dashboard,
+        _dashboard_of('"region":"us-east-1"', '"region":"eu-west-1"'),
+        "observability.",
+        "nobody sees",
+    ),
+    Case(
+        rules.every_alarmed_metric_is_on_the_dashboard,
+        _dashboard_of('"type":"metric"', '"type":"text"'),
+        "observability.",
+        "nobody sees",
+    ),
+    Case(
+        rules.one_alarm_says_that_the_ingress_is_down,
+        put(COMPOSITE, "ActionsSuppressor", {"Ref": "CpuHigh"}),
+        "observability.IngressDown.Properties.ActionsSuppressor",
+    ),
+    Case(
+        rules.alarms_reach_a_topic,
+        put(ALARM, "AlarmActions", [{"Fn::GetAtt": ["AlarmTopic", "TopicName"]}]),
+        "observability.",
+        "TopicName",
     ),
 ]
 

@@ -107,6 +107,13 @@ REACH, SENTENCE, ALONE = (
     rules.events_are_told_in_a_sentence,
     rules.rules_tell_of_ours_alone,
 )
+
+
+def _twice_the_same_target(templates: Templates) -> None:
+    targets = templates.properties(RULE)["Targets"]
+    targets.append(targets[0])
+
+
 CASES = [
     Case(TOLD, removed(RULE), "capacity.Cluster", "cannot be placed"),
     Case(TOLD, without("ECS Service Action"), "capacity.Cluster", "cannot be placed"),
@@ -163,6 +170,16 @@ CASES = [
     Case(SENTENCE, transformed('"<task> ended: docs/runbooks/x.md"'), "events.TaskEnded", "<task>"),
     Case(SENTENCE, transformed('"ended: docs/runbooks/x.md"', task="$.detail.taskArn"), "events.TaskEnded", "<task>"),
     Case(SENTENCE, transformed('"<task>: docs/runbooks/x.md"', task="detail.taskArn"), "events.TaskEnded", "$.a.path"),
+    Case(rules.rules_for_events_reach_a_topic, target(Id=""), "events.", "an id"),
+    Case(rules.rules_for_events_reach_a_topic, _twice_the_same_target, "events.", "an id of its own"),
+    Case(
+        rules.rules_for_events_reach_a_topic,
+        each_rule("ECS Task State Change", ScheduleExpression="rate(1 day)"),
+        "events.",
+        "by the clock",
+    ),
+    Case(rules.events_are_told_in_a_sentence, target(Input="{}"), "events.", "InputTransformer alone"),
+    Case(rules.events_are_told_in_a_sentence, target(InputPath="$.detail"), "events.", "InputTransformer alone"),
 ]
 EVENT: Mapping[str, Any] = {
     "source": "aws.ecs",
