@@ -62,7 +62,7 @@ def evaluate(request: Request, resource_policies: Sequence[ResourcePolicy] = ())
     if denial is not None:
         return Decision(Verdict.DENIED, denial)
     for policy in request.endpoint_policies:
-        if asked.reach_of_resource_policy([policy]).strongest is Reach.NOT:
+        if asked.reach_of_resource_policy([policy]).strongest < _needed_of_endpoint(request.principal):
             return Decision(Verdict.NOT_ALLOWED, f"the endpoint policy {policy.name} does not allow it")
     grants = asked.reach_of_resource_policy([each.policy for each in resource_policies])
     if request.principal.kind in _WITH_POLICIES:
@@ -138,6 +138,17 @@ class _Asked:
                 if self.covered(statement, effect):
                     return f"{policy.name}.{statement.name}"
         return None
+
+
+def _needed_of_endpoint(principal: Principal) -> Reach:
+    """
+    Say how an endpoint's policy must mean somebody: as everybody.
+
+    At a gateway endpoint an account's number means its root user alone, and
+    nobody is let through by their ARN (VPC guide, "Control access to VPC
+    endpoints using endpoint policies").
+    """
+    return Reach.ACCOUNT if principal.kind is PrincipalKind.ROOT else Reach.DIRECT
 
 
 def _denial(asked: _Asked, resource_policies: Sequence[ResourcePolicy]) -> str | None:

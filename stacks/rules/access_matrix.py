@@ -167,6 +167,8 @@ def who_deploys_reads_the_manifest_alone(estate: Estate) -> Iterator[Fault]:
         yield from _refused(role, [ask_bucket(bucket, role.principal, "s3:GetObject", key=contract.MANIFEST_KEY)])
         for key in others:
             yield from _allowed(role, ask_bucket(bucket, role.principal, "s3:GetObject", key=key))
+        for action in ("s3:ListBucket", "s3:ListBucketVersions"):
+            yield from _allowed(role, ask_bucket(bucket, role.principal, action))
 
 
 def _deploys(role: RoleOfOurs) -> bool:

@@ -9,9 +9,10 @@ from stacks.access.request import ResourcePolicyKind
 from stacks.rules.delivery import key_of, refusal
 from stacks.rules.demands import certificate_buckets
 from stacks.rules.estate import Fault, Resource, Said
+from stacks.rules.locked_buckets import lifecycle
 from stacks.rules.register import Entry, exception, kept_elsewhere
 from stacks.rules.rule import Rule, rule_of
-from stacks.rules.values import flag, listed
+from stacks.rules.values import flag, listed, number
 
 TRAIL: Final = "AWS::CloudTrail::Trail"
 BUCKET: Final = "AWS::S3::Bucket"
@@ -198,6 +199,27 @@ def requests_to_the_trails_bucket_are_logged(trail: Resource) -> Iterator[Fault]
             yield bucket.fault("LoggingConfiguration", found=found, expected="another bucket of the templates")
 
 
+@rule_of(
+    TRAIL,
+    requirement="K22",
+    why="who read the key is asked when it is found elsewhere, months later",
+    source="Security Hub, CloudWatch.16: a year at least, as for log groups",
+)
+def trails_are_kept_a_year(trail: Resource) -> Iterator[Fault]:
+    """What a trail writes, replaced and removed versions too, is kept for a year at least."""
+    bucket = trail.estate.called(trail.get("S3BucketName"), BUCKET)
+    for path, part in lifecycle(bucket) if bucket is not None else ():
+        noncurrent = part.get("NoncurrentVersionExpiration")
+        kept = {"ExpirationInDays": part.get("ExpirationInDays")}
+        kept |= {"NoncurrentVersionExpiration.NoncurrentDays": (noncurrent or {}).get("NoncurrentDays")}
+        for name, days in kept.items():
+            if days is not None and (number(days) or 0) < _LEAST_DAYS and bucket is not None:
+                yield bucket.fault(f"{path}.{name}", found=days, expected=f"{_LEAST_DAYS} at least")
+
+
+_LEAST_DAYS: Final = 365
+
+
 RULES: Final[tuple[Rule, ...]] = (
     trails_log_every_call,
     trails_log_who_reads_the_key,
@@ -205,6 +227,7 @@ RULES: Final[tuple[Rule, ...]] = (
     trails_are_encrypted,
     trails_are_let_into_their_bucket,
     requests_to_the_trails_bucket_are_logged,
+    trails_are_kept_a_year,
 )
 ENTRIES: Final[tuple[Entry, ...]] = (
     exception(

@@ -38,6 +38,10 @@ _USING_KEYS: Final = ("kms:Decrypt", "kms:ReEncryptFrom", "kms:GenerateDataKey")
 _READING: Final = ("s3:GetObject", "s3:GetObjectVersion")
 _PROVIDERS: Final = ("iam:CreateOpenIDConnectProvider", "iam:UpdateOpenIDConnectProviderThumbprint")
 _OTHER_SERVICES: Final = ("lambda.amazonaws.com", "ec2.amazonaws.com", "ecs-tasks.amazonaws.com", _CLOUDFORMATION)
+_CHANGING_STACKS: Final = (
+    *("CreateChangeSet", "ExecuteChangeSet", "DeleteStack", "SetStackPolicy", "UpdateTerminationProtection"),
+    *("ContinueUpdateRollback", "RollbackStack", "CancelUpdateStack", "DeleteChangeSet"),
+)
 _SERVICE_ROLE: Final = "CloudFormation guide, service role; cloudformation:RoleArn"
 _BOUNDARIES: Final = "IAM guide, Permissions boundaries: delegating responsibility to others"
 _PASSING: Final = "IAM guide, Granting a user permissions to pass a role to an AWS service"
@@ -48,7 +52,8 @@ def roles_are_made_with_their_boundary_alone(estate: Estate) -> Iterator[Fault]:
     """
     CloudFormation's role makes each role of the other stacks with the boundary it wears, and with no other and none.
 
-    Nor does it attach anything to a role that wears no boundary, take a boundary off, or put another in its place.
+    Nor does it attach anything to a role that wears no boundary, take a boundary off, or put another in its place;
+    and what it attaches is ours or made by AWS for just that.
     """
     for maker, made in _made(estate):
         wears = {_BOUNDED_BY: str(made.resource.get("PermissionsBoundary"))}
@@ -56,6 +61,9 @@ def roles_are_made_with_their_boundary_alone(estate: Estate) -> Iterator[Fault]:
         for context, words in (({}, "without a boundary"), ({_BOUNDED_BY: _ADMINISTRATION}, "with any boundary")):
             for action in ("iam:CreateRole", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"):
                 yield from _refuses(maker, action, made.arn, context, words=words)
+            yield from _denies(maker, "iam:CreateRole", made.arn, context)
+        administration = wears | {"iam:PolicyARN": _ADMINISTRATION}
+        yield from _refuses(maker, "iam:AttachRolePolicy", made.arn, administration, words="of any policy")
         yield from _denies(maker, "iam:DeleteRolePermissionsBoundary", made.arn, wears)
 
 
@@ -177,7 +185,7 @@ def stacks_are_handed_to_their_role_alone(estate: Estate) -> Iterator[Fault]:
                 yield from _only_as(each, _stack(estate, stack), ("CreateChangeSet", "DeleteStack"))
             foreign = estate.place.arn("cloudformation", "stack/somebody-elses/1")
             for stack in (foreign, _stack(estate, role.resource.stack)):
-                for action in ("CreateChangeSet", "ExecuteChangeSet", "DeleteStack", "SetStackPolicy"):
+                for action in _CHANGING_STACKS:
                     yield from _refuses(each, f"cloudformation:{action}", stack, theirs, words="of another")
             yield from _refuses(
                 each, "iam:PassRole", role.arn, {_HANDED_TO: "ec2.amazonaws.com"}, words="to another service"
@@ -197,7 +205,11 @@ def _only_as(each: RoleOfOurs, stack: str, actions: Iterable[str]) -> Iterator[F
 
 @rule("I1", why="who deploys reads the server's key, or what only the tasks may", source=_SERVICE_ROLE)
 def who_deploys_reads_no_key(estate: Estate) -> Iterator[Fault]:
-    """Whoever hands stacks over reads none of the key objects, uses no key and asks no registry themselves."""
+    """
+    Whoever hands stacks over reads none of the key objects, uses no key and asks no registry themselves.
+
+    The other objects and the keys they are denied: a template of theirs could open bucket and key to their own role.
+    """
     objects, keys = _read_by_tasks(estate)
     tables = [estate.arn(table) for table in estate.of_type("AWS::DynamoDB::Table")]
     through_s3: dict[str, ContextValue] = {"kms:ViaService": f"s3.{estate.place.region}.amazonaws.com"}
@@ -205,8 +217,11 @@ def who_deploys_reads_no_key(estate: Estate) -> Iterator[Fault]:
         readable = {found for found in objects if _is_allowed(each.principal, "s3:GetObject", found, {})}
         if readable == objects or len(readable) > 1:
             yield each.resource.fault("", found=Said(f"s3:GetObject on {min(readable)}"), expected="the manifest alone")
+        for found in sorted(objects - readable):
+            for action in _READING:
+                yield from _denies(each, action, found, {})
         for key in keys:
-            yield from _refuses(each, "kms:Decrypt", key, through_s3)
+            yield from _denies(each, "kms:Decrypt", key, through_s3)
         for table in tables:
             yield from _refuses(each, "dynamodb:GetItem", table, {})
 

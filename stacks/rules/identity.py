@@ -71,6 +71,7 @@ _MANAGING: Final = frozenset(
     }
 )
 """What else AmazonSSMManagedInstanceCore grants, less the reading of parameters."""
+_TO_THE_LETTER: Final = frozenset({"*", "dynamodb", "iam", "kms", "s3", "secretsmanager", "ssm", "sts"})
 _BEST: Final = {"kms:GrantIsForAWSResource": "true"}
 """Condition keys that the boundary asks for, as they are in the best of cases."""
 _JOINING: Final = (
@@ -78,6 +79,7 @@ _JOINING: Final = (
     "ecs:SubmitContainerStateChange",
 )
 _STARTING: Final = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability")
+_STARTS_WITH: Final = frozenset({*_STARTING, "ecr:GetAuthorizationToken", "logs:CreateLogStream", "logs:PutLogEvents"})
 _IAM_ARN: Final = re.compile(r"arn:[\w-]+:iam::(\d{12}):(role|policy|instance-profile)/[\w+=,.@/-]+")
 _SERVICES_OWN: Final = ":role/aws-service-role/"
 _BOUNDS: Final = "IAM guide, Permissions boundaries for IAM entities"
@@ -155,7 +157,12 @@ def bounds_let_through_what_is_granted(estate: Estate) -> Iterator[Fault]:
 
 @rule("I2", why="what nobody needs is what somebody will be tricked into granting", source=_BOUNDS)
 def bounds_let_through_no_more(estate: Estate) -> Iterator[Fault]:
-    """What bounds the roles that serve lets through what one of them is granted, and what the agents on hosts do."""
+    """
+    What bounds the roles that serve lets through what one of them is granted, and what the agents on hosts do.
+
+    What bounds a deployment does so to the letter where one verb reads settings and secrets alike.
+    """
+    yield from _surplus_of_deployment(estate)
     deploying = {each.arn for each in _deploying(estate)}
     serving = [each for each in roles(estate) if each.arn not in deploying]
     granted = {
@@ -167,6 +174,21 @@ def bounds_let_through_no_more(estate: Estate) -> Iterator[Fault]:
             for pattern in statement.actions:
                 surplus = sorted(set(_meant(pattern)) - granted - _HOSTING - _MANAGING)
                 if surplus:
+                    found = Said(f"{pattern}, which is {surplus[0]}")
+                    yield statement.fault("Action", found=found, expected="what a role is granted")
+
+
+def _surplus_of_deployment(estate: Estate) -> Iterator[Fault]:
+    deploying = _deploying(estate)
+    granted = {
+        one for each in deploying for grant in _granted(each) for pattern in grant.actions for one in _meant(pattern)
+    }
+    worn = [estate.called(each.resource.get(_BOUNDARY), _MANAGED) for each in deploying]
+    for policy in {found.name: found for found in worn if found is not None}.values():
+        for statement in _allowing(policy):
+            for pattern in statement.actions:
+                surplus = [one for one in _meant(pattern) if one not in granted]
+                if surplus and pattern.partition(":")[0] in _TO_THE_LETTER:
                     found = Said(f"{pattern}, which is {surplus[0]}")
                     yield statement.fault("Action", found=found, expected="what a role is granted")
 
@@ -293,8 +315,12 @@ def instances_do_what_their_agents_do(estate: Estate) -> Iterator[Fault]:
 
 @rule("A16", why="no task starts: the image cannot be fetched, or its log not be written", source=_AGENTS)
 def execution_roles_fetch_the_image_and_write_the_log(estate: Estate) -> Iterator[Fault]:
-    """The role ECS starts tasks with may fetch from the repositories of the templates, and write the tasks' logs."""
+    """The role ECS starts tasks with may fetch from the templates' repositories and write the tasks' logs, no more."""
     for each in principals.execution_roles(estate):
+        for statement in _granted(each):
+            surplus = sorted({one for pattern in statement.actions for one in _meant(pattern)} - _STARTS_WITH)
+            if surplus:
+                yield statement.fault("Action", found=Said(surplus[0]), expected="what starts a task")
         asked = [("ecr:GetAuthorizationToken", "*")]
         asked += [(a, estate.arn(found)) for found in estate.of_type("AWS::ECR::Repository") for a in _STARTING]
         for group in _log_groups(estate):

@@ -306,8 +306,11 @@ _ACCOUNT_ARN: Final = re.compile(r"(?:arn:[\w-]+:iam::)?(\d{12})(?::root)?")
     source="IAM guide, AWS JSON policy elements: NotPrincipal",
 )
 def nobody_is_meant_by_being_left_out(document: Document) -> Iterator[Fault]:
-    """No statement has a NotPrincipal; a denial means everybody, less those its condition names."""
+    """No statement has a NotPrincipal; a resource's denial means everybody, less those its condition names."""
     for statement in document.statements:
+        if document.kind is Kind.RESOURCE and statement.denies and ("AWS", "*") not in statement.principals:
+            found = statement.raw.get("Principal")
+            yield statement.fault("Principal", found=found, expected='"*", and whom it spares in a condition')
         if "NotPrincipal" in statement.raw:
             expected = 'Principal "*" and ArnNotLike aws:PrincipalArn'
             yield statement.fault("NotPrincipal", found=statement.raw["NotPrincipal"], expected=expected)
@@ -561,9 +564,9 @@ def absent_keys_are_thought_of(document: Document) -> Iterator[Fault]:
     """
     Every condition says what becomes of a request without its key.
 
-    No operator ends with IfExists. A negated one has `Null false` of its key beside it, but for keys without which a
-    request is meant to be denied. No comparison has `Null true` beside it. ForAllValues stands in no Allow without
-    `Null false`.
+    ForAnyValue and ForAllValues stand before keys of several values alone. No operator ends with IfExists. A negated
+    one has `Null false` of its key beside it, but for keys without which a request is meant to be denied. No comparison
+    has `Null true` beside it. ForAllValues stands in no Allow without `Null false`.
     """
     for statement in document.statements:
         nulls = {each.key: each for each in statement.conditions if each.base == NULL}
@@ -579,6 +582,9 @@ def _absence(statement: Statement, condition: Condition, null: Condition | None)
         yield statement.fault(condition.path, found=condition.operator, expected=expected)
     if null is not None and not is_there:
         yield statement.fault(null.path, found=list(null.values), expected="false, or both hold never together")
+    if condition.quantifier and condition.key not in _OF_SEVERAL_VALUES:
+        expected = f"{condition.base}, for the key has one value: {condition.quantifier}... says another of its absence"
+        yield statement.fault(condition.path, found=condition.operator, expected=expected)
     is_open = condition.base in NEGATED or (condition.quantifier == "ForAllValues:" and statement.allows)
     if not is_open:
         return
@@ -590,6 +596,17 @@ def _absence(statement: Statement, condition: Condition, null: Condition | None)
     elif not is_there:
         expected = f"Null {condition.key} false beside it"
         yield statement.fault(condition.path, found=Said(f"{condition.operator} alone"), expected=expected)
+
+
+_OF_SEVERAL_VALUES: Final = frozenset(
+    {
+        *("aws:CalledVia", "aws:TagKeys", "cloudformation:ResourceTypes", "dynamodb:Attributes"),
+        *("dynamodb:LeadingKeys", "kms:EncryptionContextKeys", "kms:GrantOperations", "kms:ResourceAliases"),
+        *("route53:ChangeResourceRecordSetsActions", "route53:ChangeResourceRecordSetsNormalizedRecordNames"),
+        "route53:ChangeResourceRecordSetsRecordTypes",
+    }
+)
+"""Before any other key a set operator is a mistake (IAM guide, "Single-valued vs. multivalued context keys")."""
 
 
 # -- too much ---------------------------------------------------------------------------------

@@ -77,6 +77,8 @@ def the_pair_never_expires(estate: Estate) -> Iterator[Fault]:
         for path, part in lifecycle(bucket):
             for name in sorted(set(part) & _CURRENT):
                 yield bucket.fault(f"{path}.{name}", found=part[name], expected="none, for the pair in force is meant")
+            for name in sorted(set(part) & _REPLACED):
+                yield bucket.fault(f"{path}.{name}", found=part[name], expected="none, for an archive takes hours")
             noncurrent = part.get("NoncurrentVersionExpiration")
             days = [noncurrent.get("NoncurrentDays")] if isinstance(noncurrent, dict) else []
             days += listed(part.get("NoncurrentVersionExpirationInDays"))
@@ -86,6 +88,7 @@ def the_pair_never_expires(estate: Estate) -> Iterator[Fault]:
                     yield bucket.fault(f"{path}.NoncurrentVersionExpiration", found=found, expected=expected)
 
 
+_REPLACED: Final = frozenset({"NoncurrentVersionTransition", "NoncurrentVersionTransitions"})
 _CURRENT: Final = frozenset({"ExpirationDate", "ExpirationInDays", "Transition", "Transitions"})
 
 
@@ -295,16 +298,21 @@ _EMERGENCY: Final[tuple[tuple[str, str, Context], ...]] = (
     source="S3 guide, actions on objects",
 )
 def nobody_changes_anything_of_an_object(estate: Estate) -> Iterator[Fault]:
-    """The certificate's bucket denies administrators every action that changes an object, wherever it lies."""
+    """
+    The certificate's bucket denies administrators every action that changes an object, wherever it lies.
+
+    And every one that tells of a key object, its tags, its lists and its torrent too.
+    """
     place = estate.place
+    changing = [(action, key) for action in _CHANGING for key in (_PAIR, contract.MANIFEST_KEY, "elsewhere/object")]
     for bucket in certificate_buckets(estate):
-        for action in _CHANGING:
-            for key in (_PAIR, contract.MANIFEST_KEY, "elsewhere/object"):
-                if any(not is_denied(bucket, who, (action, key)) for who in (administrator(place), root(place))):
-                    found = Said(f"{action} on {key}, which nothing denies an administrator")
-                    yield bucket.policy_resource.fault("PolicyDocument", found=found, expected="a denial")
+        for action, key in [*changing, *((action, _PAIR) for action in _TELLING)]:
+            if any(not is_denied(bucket, who, (action, key)) for who in (administrator(place), root(place))):
+                found = Said(f"{action} on {key}, which nothing denies an administrator")
+                yield bucket.policy_resource.fault("PolicyDocument", found=found, expected="a denial")
 
 
+_TELLING: Final = tuple(f"s3:GetObject{what}" for what in ("Acl", "Attributes", "Tagging", "Torrent", "VersionTagging"))
 _CHANGING: Final = (
     *("s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectVersionTagging", "s3:PutObjectAcl"),
     *("s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:RestoreObject", "s3:DeleteObject"),
@@ -314,13 +322,14 @@ _CHANGING: Final = (
 
 @rule("K4", why="what leads round the bucket's name leads round who watches it", source=_S3_CONTROLS)
 def nothing_else_leads_to_the_pair(estate: Estate) -> Iterator[Fault]:
-    """The certificate's bucket is no website, is copied nowhere and has no access point."""
+    """The certificate's bucket is no website, is copied and listed nowhere, and has no access point."""
     for bucket in _certificate_resources(estate):
         for name in (
             "WebsiteConfiguration",
             "CorsConfiguration",
             "ReplicationConfiguration",
             "AccelerateConfiguration",
+            "InventoryConfigurations",
         ):
             if bucket.get(name) is not None:
                 yield bucket.fault(name, found=bucket.get(name), expected="none")

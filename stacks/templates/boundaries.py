@@ -32,7 +32,7 @@ from stacks import naming
 from stacks.environment import Environment
 from stacks.permissions import PolicyDocument, Statement, allow, arn, policy
 
-_BY_NAME: Final = frozenset({"dynamodb", "iam", "kms", "s3"})
+_BY_NAME: Final = frozenset({"dynamodb", "iam", "kms", "s3", "ssm"})
 """Services in which one verb reads settings and secrets alike; their actions are named one by one."""
 _VERB: Final = re.compile(r"[A-Z][a-z]+")
 

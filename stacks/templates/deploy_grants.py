@@ -8,13 +8,14 @@ another role (CloudFormation guide, service role).
 
 from __future__ import annotations
 
-from awacs import autoscaling, cloudformation, cloudwatch, ecr, ecs, elasticloadbalancing, iam, logs, s3, ssm
+from awacs import autoscaling, cloudformation, cloudwatch, ecr, ecs, elasticloadbalancing, iam, kms, logs, s3, ssm
 from awacs.aws import Action, StringEquals, StringLike
 
 from service import contract
 from stacks import naming
 from stacks.environment import Environment
 from stacks.permissions import PolicyDocument, Statement, allow, arn, policy, withhold
+from stacks.templates.execution_words import bucket
 
 
 def documents(environment: Environment) -> dict[str, PolicyDocument]:
@@ -27,6 +28,7 @@ def documents(environment: Environment) -> dict[str, PolicyDocument]:
 
 def _stacks(environment: Environment) -> tuple[Statement, ...]:
     execution = naming.role_arn(environment, "cloudformation")
+    store = bucket(environment, naming.certificate_bucket(environment))
     stacks = arn(environment, "cloudformation", f"stack/{naming.stack_name(environment, '*')}/*")
     bootstrap = arn(environment, "cloudformation", f"stack/{naming.stack_name(environment, 'bootstrap')}/*")
     return (
@@ -66,14 +68,25 @@ def _stacks(environment: Environment) -> tuple[Statement, ...]:
         withhold(
             "LeaveBootstrapAlone",
             [
+                cloudformation.CancelUpdateStack,
+                cloudformation.ContinueUpdateRollback,
                 cloudformation.CreateChangeSet,
+                cloudformation.DeleteChangeSet,
                 cloudformation.DeleteStack,
                 cloudformation.ExecuteChangeSet,
+                cloudformation.RollbackStack,
                 cloudformation.SetStackPolicy,
                 cloudformation.UpdateTerminationProtection,
             ],
             bootstrap,
         ),
+        # Templates can open bucket and key to anybody; to whoever deploys they then still are shut.
+        withhold(
+            "NeverReadTheKey",
+            [Action("s3", "GetObject*")],
+            [f"{store}/{prefix}*" for prefix in (contract.SERVER_PREFIX, contract.KEY_SET_PREFIX)],
+        ),
+        withhold("NeverUseAKey", [kms.Decrypt, Action("kms", "ReEncrypt*"), Action("kms", "GenerateDataKey*")], "*"),
         allow(
             "HandOverToCloudFormation",
             [iam.PassRole],
@@ -114,13 +127,13 @@ def _image(environment: Environment) -> tuple[Statement, ...]:
 
 
 def _watching(environment: Environment) -> tuple[Statement, ...]:
-    bucket = f"arn:{environment.partition}:s3:::{naming.certificate_bucket(environment)}"
+    store = bucket(environment, naming.certificate_bucket(environment))
     capacity = naming.stack_name(environment, "capacity")
     group = arn(environment, "autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{capacity}-*")
     log_groups = arn(environment, "logs", f"log-group:/{environment.project}/{environment.name}/*")
     return (
         # The chain, the pin and the dates; the key and its bucket's other objects are the certificate admin's.
-        allow("ReadManifest", [s3.GetObject], f"{bucket}/{contract.MANIFEST_KEY}"),
+        allow("ReadManifest", [s3.GetObject], f"{store}/{contract.MANIFEST_KEY}"),
         allow(
             "WatchService",
             [

@@ -379,11 +379,17 @@ def test_an_endpoint_policy_is_one_more_that_must_allow() -> None:
         ).is_allowed
 
     assert through(TO_ALL)
-    assert through(TO_ACCOUNT)
-    assert through(TO_ROLE)
+    assert not through(TO_ACCOUNT), "it means the root user alone"
+    assert not through(TO_ROLE), "nobody is let through by their ARN"
     assert not through(TO_ALL | {"Action": "s3:PutObject"})
     assert not through(TO_USER)
     assert not through(TO_ALL, DENY_ALL)
+
+
+def test_an_endpoint_policy_that_names_an_account_lets_its_root_user_through() -> None:
+    policy = attached(TO_ACCOUNT, name="endpoint")
+
+    assert evaluate(Request(root(), "s3:GetObject", OBJECT, ACCOUNT, endpoint_policies=[policy])).is_allowed
 
 
 def test_an_endpoint_policy_grants_nothing() -> None:

@@ -450,7 +450,15 @@ CASES = [
         matrix.who_deploys_reads_the_manifest_alone,
         of_the_deployer(lambda found: found.update(Resource=found["Resource"].replace("manifest/server.json", "*"))),
         "bootstrap.DeployImageAndWatch",
-        "tokens/issuer.json",
+        "us-east-1/other",
+    ),
+    Case(
+        matrix.who_deploys_reads_the_manifest_alone,
+        of_the_deployer(
+            lambda found: found.update(Action=["s3:GetObject", "s3:ListBucket"], Resource="arn:aws:s3:::mtls-*")
+        ),
+        "bootstrap.DeployImageAndWatch",
+        "s3:ListBucket",
     ),
     # K13
     *(

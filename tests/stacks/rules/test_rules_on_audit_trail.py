@@ -44,6 +44,16 @@ def _classic(**selector: object) -> Spoil:
     return spoil
 
 
+def _kept(name: str, days: object) -> Spoil:
+    """Say how long the trail's bucket keeps what is written."""
+
+    def spoil(templates: Templates) -> None:
+        bucket = templates.bodies["audit_trail"]["Resources"]["TrailBucket"]["Properties"]
+        bucket["LifecycleConfiguration"]["Rules"][0][name] = days
+
+    return spoil
+
+
 def _key_statement(sid: str, **changes: Any) -> Spoil:
     def spoil(templates: Templates) -> None:
         for key in templates.resources("AWS::KMS::Key"):
@@ -87,6 +97,10 @@ CALLS, READS, LET_IN, ENCRYPTED = (
     rules.trails_are_encrypted,
 )
 CASES = [
+    *(
+        Case(rules.trails_are_kept_a_year, _kept(name, days), "audit_trail.TrailBucket", "365 at least")
+        for name, days in (("ExpirationInDays", 30), ("NoncurrentVersionExpiration", {"NoncurrentDays": "7"}))
+    ),
     Case(CALLS, put(TRAIL, "IsLogging", False), "audit_trail.Trail.Properties.IsLogging"),
     Case(CALLS, put(TRAIL, "IsMultiRegionTrail", ...), "audit_trail.Trail.Properties.IsMultiRegionTrail"),
     Case(CALLS, put(TRAIL, "IncludeGlobalServiceEvents", "false"), "audit_trail.Trail"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from stacks.rules import deployer
 from tests.stacks.rules.cases import Case, Document, Spoil, Templates
@@ -47,6 +48,10 @@ def _granted(logical_id: str, action: str, resource: object = "*", **condition: 
 
 def _without_condition(logical_id: str, sid: str) -> Spoil:
     return _said(logical_id, sid, lambda statement: statement.pop("Condition"))
+
+
+def _also_when(statement: Document, **condition: Document) -> None:
+    statement["Condition"].update(condition)
 
 
 def _operator(logical_id: str, sid: str, operator: str) -> Spoil:
@@ -249,6 +254,27 @@ CASES = [
         "of another",
     ),
     Case(_HAND, _unsaid("DeployStacks", "LeaveBootstrapAlone"), _DEPLOY, "of another"),
+    Case(
+        _HAND,
+        _said(
+            "DeployStacks", "LeaveBootstrapAlone", lambda each: each["Action"].remove("cloudformation:RollbackStack")
+        ),
+        _DEPLOY,
+        "cloudformation:RollbackStack of another",
+    ),
+    # Bucket and key may be opened to whoever deploys by a template: by themselves they are shut all the same.
+    Case(_READS, _unsaid("DeployStacks", "NeverReadTheKey"), _DEPLOY, "no denial of s3:GetObject"),
+    Case(_READS, _unsaid("DeployStacks", "NeverUseAKey"), _DEPLOY, "no denial of kms:Decrypt"),
+    Case(_BOUND, _UNBOUND, _STACK, "no denial of iam:CreateRole"),
+    *(
+        Case(
+            _BOUND,
+            _said("ExecutionIdentity", "GrantToBoundedRoles", partial(_also_when, ArnLike={"iam:PolicyARN": arn})),
+            _STACK,
+            "iam:AttachRolePolicy of any policy",
+        )
+        for arn in ("arn:aws:iam::aws:policy/*", "*")
+    ),
     Case(_HAND, _unsaid("DeployStacks", "GoThroughWithIt"), _DEPLOY, "no cloudformation:ExecuteChangeSet"),
     Case(_HAND, _granted("DeployStacks", "cloudformation:CreateStack"), _DEPLOY, "without a change set"),
     Case(_HAND, _granted("DeployStacks", "cloudformation:UpdateStack"), _DEPLOY, "without a change set"),
@@ -267,17 +293,20 @@ CASES = [
     ),
     Case(
         _READS,
-        _said(
-            "DeployImageAndWatch",
-            "ReadManifest",
-            lambda each: each.update(Resource=each["Resource"].split("/")[0] + "/*"),
+        _both(
+            _unsaid("DeployStacks", "NeverReadTheKey"),
+            _said(
+                "DeployImageAndWatch",
+                "ReadManifest",
+                lambda each: each.update(Resource=each["Resource"].split("/")[0] + "/*"),
+            ),
         ),
         _DEPLOY,
         "s3:GetObject",
     ),
     Case(
         _READS,
-        _both(_granted("DeployImageAndWatch", "kms:Decrypt"), _granted("DeployerBoundary", "kms:Decrypt")),
+        _both(_unsaid("DeployStacks", "NeverUseAKey"), _granted("DeployImageAndWatch", "kms:Decrypt")),
         _DEPLOY,
         "kms:Decrypt",
     ),

@@ -183,6 +183,11 @@ CASES = [
     Case(_STARTS, _without("ExecutionPolicy", "FetchImage"), "identity.ExecutionRole", "no ecr:BatchGetImage"),
     Case(_STARTS, _without("ExecutionPolicy", "EnterRegistry"), "identity.ExecutionRole", "GetAuthorizationToken"),
     Case(_STARTS, _without("ExecutionPolicy", "WriteLog"), "identity.ExecutionRole", "no logs:PutLogEvents"),
+    Case(_STARTS, _grant("ExecutionPolicy", "s3:GetObject"), "identity.ExecutionPolicy", "s3:GetObject"),
+    *(
+        Case(_SURPLUS_BOUND, _grant("DeployerBoundary", action), "bootstrap.DeployerBoundary", action)
+        for action in ("*", "iam:*", "iam:PutRolePolicy", "sts:AssumeRole", "ssm:Get*", "s3:GetObjectVersion")
+    ),
     Case(_STARTS, _without("Boundary", "Logs"), "identity.ExecutionRole", "no logs:CreateLogStream"),
     Case(_MADE, _grant("TaskReadsRegistry", "sts:AssumeRole", _SURPLUS), "client_registry.TaskReads", "-other"),
     Case(

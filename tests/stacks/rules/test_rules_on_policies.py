@@ -261,6 +261,17 @@ CASES = [
         on(BUCKET, "NoOtherWrites", set_to("NotPrincipal", {"AWS": "arn:aws:iam::111122223333:root"})),
         f"{BUCKET}.Statement.3.NotPrincipal",
     ),
+    *(
+        Case(policies.nobody_is_meant_by_being_left_out, on(place, sid, set_to("Principal", whom)), place, '"*"')
+        for place, sid in ((BUCKET, "NoOtherReadsTheKey"), (KEY, "NoOtherReadsWithIt"), (TOPIC, "OnlyOverTls"))
+        for whom in ({"AWS": "arn:aws:iam::111122223333:root"}, {"Service": "s3.amazonaws.com"})
+    ),
+    Case(
+        ABSENT,
+        on(BUCKET, "NoOtherReadsTheKey", set_to("Condition", {"ForAnyValue:ArnNotLike": {"aws:PrincipalArn": [OURS]}})),
+        BUCKET,
+        "the key has one value",
+    ),
     Case(ROLES, on(BUCKET, "NoOtherWrites", set_to("Principal", {"AWS": "arn:aws:iam::111122223333:role/x"})), BUCKET),
     Case(ROLES, on(TRUST, "", set_to("Principal", {"AWS": "arn:aws:iam::111122223333:user/x"})), TRUST, "an account"),
     Case(

@@ -103,6 +103,7 @@ PRESIGNED = stores.presigned_addresses_are_denied
 ERASED = stores.versions_are_erased_by_break_glass_alone
 HERE = stores.the_service_has_its_stores
 RULE: Document = {"Status": "Enabled"}
+READING = policy_having("CertificateBucketPolicy", "NoOtherReadsTheKey", Action=["s3:GetObject", "s3:GetObjectVersion"])
 
 CASES = [
     Case(HERE, told("MTLS_CERTIFICATE_BUCKET", "somebody-elses"), "workload.", "AWS::S3::Bucket of the templates"),
@@ -130,6 +131,18 @@ CASES = [
     Case(EXPIRES, lifecycle({**RULE, "Transition": {"StorageClass": "GLACIER"}}), f"{BUCKET}.Lifecycle"),
     Case(EXPIRES, lifecycle({**RULE, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}), BUCKET, "30 days"),
     Case(EXPIRES, lifecycle({**RULE, "NoncurrentVersionExpirationInDays": 7}), BUCKET, "30 days"),
+    Case(
+        EXPIRES,
+        lifecycle({**RULE, "NoncurrentVersionTransitions": [{"StorageClass": "DEEP_ARCHIVE", "TransitionInDays": 1}]}),
+        BUCKET,
+        "an archive takes hours",
+    ),
+    Case(stores.nobody_changes_anything_of_an_object, READING, POLICY, "s3:GetObjectTagging"),
+    Case(
+        stores.nothing_else_leads_to_the_pair,
+        having("CertificateBucket", "InventoryConfigurations", [{"Id": "all", "Enabled": True}]),
+        BUCKET,
+    ),
     # the default encryption
     Case(ENCRYPTED, having("CertificateBucket", "BucketEncryption", ...), f"{BUCKET}.BucketEncryption", "one rule"),
     Case(ENCRYPTED, having("CertificateBucket", f"{ENCRYPTION}.BucketKeyEnabled", value=False), BUCKET),
