@@ -266,7 +266,9 @@ def the_proxy_header_goes_to_the_listeners_port(estate: Estate) -> Iterator[Faul
     for balancer in estate.of_type(LOAD_BALANCER):
         found = [each for each in balancer.tables("Policies") if each[1].get("PolicyType") == PROXY_POLICY]
         if len(found) != 1:
-            yield balancer.fault("Policies", found=Said(f"{len(found)} of PROXY protocol"), expected="one of it")
+            yield balancer.fault(
+                "Policies", found=Said(f"{len(found) or 'none'}"), expected="one policy of PROXY protocol"
+            )
         leading = {number(port) for _, port in _instance_ports(balancer)}
         for path, policy in found:
             if not policy.get("PolicyName") or "LoadBalancerPorts" in policy:

@@ -79,7 +79,7 @@ def the_load_balancer_reaches_instances_alone(estate: Estate) -> Iterator[Fault]
         for passage in passages_of(estate, groups_of([balancer]), Way.EGRESS):
             is_ours = passage.peer_group in instance_groups and passage.is_exactly(*ports)
             if not is_ours and not _leads_nowhere(passage):
-                known = " or ".join(f"{port:g}" for port in ports)
+                known = " or ".join(dict.fromkeys(f"{port:g}" for port in ports))
                 yield passage.fault(
                     found=Said(f"{_span(passage)} to {_names(passage)}"), expected=f"TCP to instances on {known}"
                 )
@@ -93,7 +93,7 @@ def instances_hear_the_load_balancer_alone(estate: Estate) -> Iterator[Fault]:
     ports = [port for balancer in balancers for port in ports_of(balancer)]
     for passage in passages_of(estate, groups_of(estate.of_type(*STARTS_INSTANCES)), Way.INGRESS):
         if passage.peer_group not in balancer_groups or not passage.is_exactly(*ports):
-            known = " or ".join(f"{port:g}" for port in ports)
+            known = " or ".join(dict.fromkeys(f"{port:g}" for port in ports))
             yield passage.fault(
                 found=Said(f"{_span(passage)} from {_names(passage)}"),
                 expected=f"TCP on {known} from the load balancer's group",

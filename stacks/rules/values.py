@@ -93,5 +93,7 @@ def listed(value: object) -> list[object]:
 
 def shown(value: object) -> str:
     """Write a value for somebody who reads a finding; long ones are cut."""
-    text = "nothing" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else str(value).lower()
+    text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

@@ -12,7 +12,7 @@ from stacks.rules import book
 from stacks.rules.estate import Estate, Resource, UnresolvedError
 from stacks.rules.identities import Place
 from stacks.rules.rule import judge
-from stacks.rules.values import Reference, Supplied, flag, number
+from stacks.rules.values import Reference, Supplied, flag, number, shown
 from tests.stacks.environments import NAMES, environment
 from tests.stacks.rules.cases import Templates
 
@@ -140,6 +140,13 @@ def test_numbers_are_read_as_cloudformation_reads_them(value: object, read: floa
 @pytest.mark.parametrize(("value", "read"), [("true", True), ("False", False), (True, True), ("yes", None), (1, None)])
 def test_truth_values_are_read_as_cloudformation_reads_them(value: object, read: bool | None) -> None:  # noqa: FBT001
     assert flag(value) is read
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(False, "false"), (True, "true"), (None, "nothing"), ("true", '"true"'), (0, "0")]
+)
+def test_a_finding_writes_values_as_the_template_does(value: object, words: str) -> None:
+    assert shown(value) == words
 
 
 JSON = st.recursive(
