@@ -17,7 +17,7 @@ from stacks.environment import Environment
 from stacks.environment_file import find_environment, load_environment
 from stacks.errors import DeploymentError
 from stacks.rules.book import RULES, find_faults
-from stacks.rules.finding import Finding
+from stacks.rules.finding import Finding, joined
 
 _PROCESSES: Final = 2
 """That run the linter, which takes most of the time: each further one costs a tenth of a second to start."""
@@ -29,9 +29,10 @@ class ProblemsFoundError(DeploymentError):
     exit_code = ExitCode.INVALID
 
     def __init__(self, environment_name: str, findings: list[Finding]) -> None:
-        problems = "\n".join(f"  {finding}" for finding in findings)
+        told = joined(findings)
+        problems = "\n".join(f"  {finding}" for finding in told)
         super().__init__(
-            f"the templates of {environment_name} have {_count(findings)}; nothing changed\n{problems}",
+            f"the templates of {environment_name} have {_count(told)}; nothing changed\n{problems}",
             hint=f"mend them; python scripts/deploy.py check --env {environment_name} looks again",
         )
         self.findings = tuple(findings)
@@ -64,7 +65,8 @@ def check(options: argparse.Namespace, terminal: Terminal) -> int:
             terminal.progress(f"{request.directory} has no {', '.join(missing)}: judged as rendered")
         bodies |= given
     findings = find_problems(bodies, request.environment)
-    for finding in findings:
+    told = findings if request.as_records else joined(findings)
+    for finding in told:
         if request.as_records:
             terminal.record(_record(finding))
         else:
@@ -76,7 +78,7 @@ def check(options: argparse.Namespace, terminal: Terminal) -> int:
         terminal.record({"type": "result", "status": status, **counts, "exit_code": int(code)})
     else:
         ran = f"{len(bodies)} templates, {len(RULES)} rules and cfn-lint"
-        terminal.progress(f"{request.environment.name}: {ran}, {_count(findings)}")
+        terminal.progress(f"{request.environment.name}: {ran}, {_count(told)}")
     return code
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
 
 from stacks.rules.builders import built_by
+
+UNJUDGED: Final = "what cannot be judged: "
+"""How a finding begins whose rule could not tell a value."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,3 +54,22 @@ class Finding:
         ids = ", ".join((self.requirement, *self.also))
         line = f"{self.place or 'all stacks'}: {self.message} ({ids})"
         return f"{line}\n    {self.why}; built by {self.module or 'stacks/templates/'}" if self.why else line
+
+
+def joined(findings: Iterable[Finding]) -> list[Finding]:
+    """Give findings for people: what many rules cannot judge for the same reason is one, with all their ids."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for each in findings:
+        is_unjudged = each.found.startswith(UNJUDGED)
+        key = (each.stack, each.logical_id, each.path, each.found)
+        groups.setdefault(key if is_unjudged else (*key, str(len(groups))), []).append(each)
+    return [_joined(group) for group in groups.values()]
+
+
+def _joined(group: list[Finding]) -> Finding:
+    first, *others = group
+    if not others:
+        return first
+    ids = dict.fromkeys(name for each in others for name in (each.requirement, *each.also))
+    also = tuple(dict.fromkeys((*first.also, *(name for name in ids if name != first.requirement))))
+    return replace(first, also=also, why=f"{len(group)} rules judge nothing of it until this can be told")

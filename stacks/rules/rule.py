@@ -16,7 +16,7 @@ from typing import Final
 
 from stacks.access.faults import PolicyFaultError
 from stacks.rules.estate import Estate, Fault, Resource, UnresolvedError
-from stacks.rules.finding import Finding
+from stacks.rules.finding import UNJUDGED, Finding
 
 Judge = Callable[[Estate], Iterable[Fault]]
 JudgeOfOne = Callable[[Resource], Iterable[Fault]]
@@ -116,17 +116,13 @@ def _faults(trial: Trial) -> Iterator[Fault]:
         yield from run()
     except UnresolvedError as error:
         whose = error.resource
-        yield Fault(whose.stack, whose.logical_id, error.path, f"what cannot be judged: {error.why}", READABLE)
+        yield Fault(whose.stack, whose.logical_id, error.path, f"{UNJUDGED}{error.why}", READABLE)
     except PolicyFaultError as error:
         # Its name says where it lies, for it was taken from a template: `certificate_store.CertificateBucketPolicy`.
         stack, _, rest = error.policy.partition(".")
-        why = (
-            f"what cannot be judged: {error.part}: {error.reason}"
-            if error.part
-            else f"what cannot be judged: {error.reason}"
-        )
+        why = f"{UNJUDGED}{error.part}: {error.reason}" if error.part else f"{UNJUDGED}{error.reason}"
         yield Fault(stack, rest.split(".")[0], "", why, "a policy that IAM can evaluate")
     except _MISSHAPEN as error:
         # A hand may have written anything; a rule that stumbles over it has not been kept.
         stack, logical_id = (resource.stack, resource.logical_id) if resource else ("", "")
-        yield Fault(stack, logical_id, "", f"what cannot be judged: {type(error).__name__}: {error}", READABLE)
+        yield Fault(stack, logical_id, "", f"{UNJUDGED}{type(error).__name__}: {error}", READABLE)

@@ -96,3 +96,23 @@ def test_a_deployment_with_mistakes_stops_before_aws_is_asked() -> None:
         refuse_problems(LOCAL, Catalog(LOCAL, (wrong,)))
 
     assert refused.value.exit_code == 5
+
+
+def test_for_people_what_no_rule_can_judge_is_told_once(tmp_path: Path) -> None:
+    """One output that is missing keeps dozens of rules from judging; programs read every one of them."""
+    network = json.loads(CATALOG["network"].body)
+    del network["Outputs"]["S3EndpointId"]
+    write_templates({"network": json.dumps(network)}, tmp_path / "out")
+
+    code, lines, _ = checked("--templates", str(tmp_path / "out"))
+
+    policy = [
+        line
+        for line in lines
+        if line.startswith("certificate_store.CertificateBucketPolicy.Properties.PolicyDocument: ")
+    ]
+    assert code == 5
+    assert any(line.startswith("certificate_store.S3EndpointId: expected an output of this name") for line in lines)
+    assert len(policy) == 1
+    assert "K4" in policy[0]
+    assert "K12" in policy[0]
