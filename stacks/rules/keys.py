@@ -145,7 +145,11 @@ def no_key_skips_the_safety_check(key: Resource) -> Iterator[Fault]:
     source="KMS guide, kms:ViaService",
 )
 def roles_use_keys_through_services(document: Document) -> Iterator[Fault]:
-    """No policy of a role allows to use a key but through a service of this region that is named in a condition."""
+    """
+    No policy of a role allows to use a key but through a service of this region that is named in a condition.
+
+    Nor to hand its use on by a grant, but for a service of AWS.
+    """
     if not grants(document):
         return
     place = document.resource.estate.place
@@ -154,6 +158,14 @@ def roles_use_keys_through_services(document: Document) -> Iterator[Fault]:
         if used and not _is_through_service(statement, place.region):
             found = Said(f"{used[0]} by whatever way")
             yield statement.fault("Condition", found=found, expected="StringEquals kms:ViaService")
+        if statement.allows and statement.means("kms:CreateGrant") and not _is_for_services(statement):
+            found = Said("kms:CreateGrant for whomever")
+            yield statement.fault("Condition", found=found, expected="Bool kms:GrantIsForAWSResource true")
+
+
+def _is_for_services(statement: Statement) -> bool:
+    found = [each for each in statement.on("kms:GrantIsForAWSResource") if each.operator == "Bool"]
+    return bool(found) and all(value in {True, "true"} for each in found for value in each.values)
 
 
 def _is_through_service(statement: Statement, region: str) -> bool:

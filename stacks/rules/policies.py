@@ -274,12 +274,17 @@ def _buckets_and_objects(statement: Statement) -> Iterator[Fault]:
     has_objects, has_buckets = any("/" in arn for arn in arns), any("/" not in arn or "*" in arn for arn in arns)
     on_objects = [action for action in actions if is_on_objects(action)]
     on_buckets = [action for action in actions if not is_on_objects(action)]
-    if on_objects and not has_objects:
+    if on_objects and not has_objects and not all(map(_is_on_both, statement.actions)):
         yield statement.fault("Resource", found=arns, expected=f"objects, for {on_objects[0]}")
     if on_buckets and not on_objects and not has_buckets:
         yield statement.fault("Resource", found=arns, expected=f"a bucket, for {on_buckets[0]}")
     if has_objects and not on_objects:
         yield statement.fault("Resource", found=arns, expected=f"no object, for {on_buckets[0]} is done to a bucket")
+
+
+def _is_on_both(pattern: str) -> bool:
+    """Whether a pattern means actions on buckets and on objects, `s3:*`, and so something on either."""
+    return {is_on_objects(action) for action in actions_like(pattern)} == {True, False}
 
 
 _OBJECT_ACTIONS: Final = frozenset(

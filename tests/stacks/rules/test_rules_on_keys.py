@@ -61,6 +61,17 @@ def _one_administrator_more(templates: Templates) -> None:
     condition["ArnNotLike"]["aws:PrincipalArn"].append("arn:aws:iam::111122223333:role/Admin")
 
 
+def handed_on(condition: Document) -> Spoil:
+    """Say when CloudFormation's role may hand on the use of keys that bear our tag."""
+    ours = {"StringEquals": {"aws:ResourceTag/mtls-ingress:environment": "mtls-ingress-staging"}}
+
+    def spoil(templates: Templates) -> None:
+        policy = templates.bodies["bootstrap"]["Resources"]["ExecutionStores"]["Properties"]["PolicyDocument"]
+        statements(policy)["HandKeysToServices"]["Condition"] = ours | condition
+
+    return spoil
+
+
 def decryption(condition: Document | None) -> Spoil:
     """Set the condition under which the task may decrypt its pair."""
 
@@ -106,6 +117,9 @@ CASES = [
     Case(THROUGH, decryption({"StringLike": {"kms:ViaService": "*"}}), TASK),
     Case(THROUGH, decryption({"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}), TASK),
     Case(THROUGH, decryption({"StringEqualsIfExists": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}), TASK),
+    Case(THROUGH, handed_on({}), "bootstrap.ExecutionStores", "kms:CreateGrant for whomever"),
+    Case(THROUGH, handed_on({"Bool": {"kms:GrantIsForAWSResource": False}}), "bootstrap.ExecutionStores"),
+    Case(THROUGH, handed_on({"BoolIfExists": {"kms:GrantIsForAWSResource": True}}), "bootstrap.ExecutionStores"),
     Case(
         keys.contexts_of_objects_are_their_buckets,
         decryption({"StringEquals": {"kms:EncryptionContext:aws:s3:arn": "arn:aws:s3:::bucket/server/key.pem"}}),

@@ -527,6 +527,10 @@ GOOD = [
     ),
     pytest.param(KNOWN, on(TASK, "ReadPair", condition("StringLike", "aws:ResourceTag/team", "a*")), id="a tag"),
     pytest.param(FITS, on(TASK, "ReadPair", set_to("Resource", "*")), id="any resource"),
+    *(
+        pytest.param(FITS, with_another(BUCKET, **denying(Action="s3:*", Resource=arn, Condition=TLS)), id=arn)
+        for arn in ("arn:aws:s3:::x", "arn:aws:s3:::x/*")
+    ),
 ]
 
 
