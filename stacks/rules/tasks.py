@@ -532,7 +532,10 @@ def _log_demands(estate: Estate, options: Mapping[str, Any]) -> dict[str, tuple[
     return {
         "mode": (mode in {"blocking", "non-blocking"}, '"blocking" or "non-blocking"'),
         "max-buffer-size": (is_kept, "25m at least, where nothing waits for the log"),
-        "awslogs-group": (group is not None, "a log group of the templates"),
+        "awslogs-group": (
+            group is not None and options.get("awslogs-group") == estate.ref(group),
+            "a log group of the templates, by its name",
+        ),
         "awslogs-region": (options.get("awslogs-region") == region, f'"{region}"'),
         "awslogs-stream-prefix": (bool(options.get("awslogs-stream-prefix")), "a prefix, so that streams tell tasks"),
         "awslogs-create-group": (

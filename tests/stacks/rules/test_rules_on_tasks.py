@@ -62,6 +62,11 @@ def _parameter(**facts: object) -> Spoil:
     return spoil
 
 
+def _group_by_its_arn(templates: Templates) -> None:
+    output = templates.bodies["observability"]["Outputs"]["ServiceLogGroupName"]
+    output["Value"] = {"Fn::GetAtt": ["ServiceLogGroup", "Arn"]}
+
+
 def _image(text: object) -> Spoil:
     return inside("Image", text)
 
@@ -245,6 +250,7 @@ CASES = [
     _case(tasks.what_is_written_stays_in_memory, "LinuxParameters.MaxSwap", 1024),
     Case(tasks.tasks_are_on_the_bridge, put(TASK, "ProxyConfiguration", {"ContainerName": "x"}), AT, "another network"),
     Case(tasks.tasks_are_on_the_bridge, put("AWS::ECS::Service", "PlatformVersion", "LATEST"), "workload.Service"),
+    Case(tasks.what_becomes_of_log_lines_is_decided, _group_by_its_arn, CONTAINER, "by its name"),
 ]
 
 
