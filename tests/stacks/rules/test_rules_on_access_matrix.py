@@ -189,6 +189,12 @@ def of_the_deployer(change: Callable[[Document], object]) -> Spoil:
     return spoil
 
 
+def no_manifest_for_the_task(templates: Templates) -> None:
+    documents = [policy["Properties"]["PolicyDocument"] for policy in templates.resources(MANAGED)]
+    found = next(each for each in documents if {"ReadManifest", "ReadPair"} <= set(statements(each)))
+    found["Statement"] = [each for each in found["Statement"] if each["Sid"] != "ReadManifest"]
+
+
 def wider_by_one(statement: Document) -> None:
     """Let a statement on objects of a bucket reach all of it."""
     statement["Resource"] = [f"{statement['Resource'][0].partition('/')[0]}/*"]
@@ -386,6 +392,7 @@ CASES = [
         "identity.TaskRole",
         "s3:GetObjectVersion",
     ),
+    Case(matrix.the_readers_really_read, no_manifest_for_the_task, "identity.TaskRole", "manifest/server.json"),
     Case(matrix.the_readers_really_read, granted("ReadPair", become("Effect", "Deny")), "identity.TaskRole", "denied"),
     Case(
         matrix.the_readers_really_read,
@@ -504,6 +511,12 @@ CASES = [
             (granted("ReadPair", become("Resource", "*")), "certificate_store.TaskReads", "-2/server/chain.pem"),
             (granted("ReadPair", wider_by_one), "certificate_store.TaskReads", "/other "),
             (granted_to_the_task(Action="s3:ListBucket", Resource="*"), "certificate_store.TaskReads", "s3:ListBucket"),
+            (granted("DecryptThroughS3", become("Resource", "*")), "certificate_store.", "key/another"),
+            (
+                both(granted_to_the_task(Action="s3:DeleteObject", Resource="*"), without(the_lock, "NoOtherDeletes")),
+                "certificate_store.TaskReads",
+                "s3:DeleteObject",
+            ),
             (granted("FindClient", become("Resource", "*")), "client_registry.TaskReads", "client-registry-2"),
             (granted("FindClient", lambda found: found["Action"].append("dynamodb:Scan")), "client_registry.", "Scan"),
             (
