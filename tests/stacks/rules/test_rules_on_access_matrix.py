@@ -511,7 +511,7 @@ CASES = [
             (granted("ReadPair", become("Resource", "*")), "certificate_store.TaskReads", "-2/server/chain.pem"),
             (granted("ReadPair", wider_by_one), "certificate_store.TaskReads", "/other "),
             (granted_to_the_task(Action="s3:ListBucket", Resource="*"), "certificate_store.TaskReads", "s3:ListBucket"),
-            (granted("DecryptThroughS3", become("Resource", "*")), "certificate_store.", "key/another"),
+            (granted_to_the_task(Action="kms:Decrypt", Resource="*"), "certificate_store.", "key/another through s3"),
             (
                 both(granted_to_the_task(Action="s3:DeleteObject", Resource="*"), without(the_lock, "NoOtherDeletes")),
                 "certificate_store.TaskReads",
