@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -84,6 +85,12 @@ _BUCKET_PARTS: Final = {
     "website": ("GetBucketWebsite", "PutBucketWebsite", "DeleteBucketWebsite"),
 }
 _POSITIONS: Final = {"GET": 0, "HEAD": 0, "PUT": 1, "DELETE": 2}
+_DELETION: Final = re.compile(
+    rb"\s*(?:<\?xml[^<>]*\?>)?\s*<Delete(?:\s+xmlns=(?:\"[^\"<>]*\"|'[^'<>]*'))?>"
+    rb"(?:\s*(?:<Object>(?:\s*<(Key|VersionId|ETag|LastModifiedTime|Size)>[^<]*</\1>)+\s*</Object>"
+    rb"|<Quiet>[^<]*</Quiet>))+\s*</Delete>\s*"
+)
+"""A deletion as the S3 API writes it. One written otherwise might delete what nobody read in it, and is refused."""
 _DELETED: Final = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
 _DELETED_KEY: Final = re.compile(rb"<Key>(.*?)</Key>", re.DOTALL)
 
@@ -157,10 +164,13 @@ class S3Calls:
     def _posted(self, request: Request, bucket: str, context: Context) -> Iterator[Asked]:
         if "delete" not in request.args:
             raise UnknownCallError("an upload by a form")
-        for element in _DELETED.findall(request.get_data()):
+        body = request.get_data()
+        if _DELETION.fullmatch(body) is None or body.count(b"<Key>") != body.count(b"<Object>"):
+            raise UnknownCallError("a deletion that is not written as the S3 API does")
+        for element in _DELETED.findall(body):
             key = _DELETED_KEY.search(element)
             action = "DeleteObjectVersion" if b"<VersionId>" in element else "DeleteObject"
-            yield self._on(bucket, key[1].decode() if key else "", action, context)
+            yield self._on(bucket, unescape(key[1].decode()) if key else "", action, context)
 
     # -- objects -----------------------------------------------------------------------
     def _of_object(self, request: Request, target: Target, context: Context) -> Iterator[Asked]:

@@ -119,6 +119,26 @@ def test_each_object_of_a_deletion_is_asked_for() -> None:
     body = "<Delete><Object><Key>one</Key></Object><Object><Key>two</Key><VersionId>1</VersionId></Object></Delete>"
 
     assert actions("POST", "/b?delete", body=body) == ["s3:DeleteObject b/one", "s3:DeleteObjectVersion b/two"]
+    escaped = "<Delete>\n <Object><Key>server&#47;a&amp;b</Key></Object></Delete>"
+    assert actions("POST", "/b?delete", body=escaped) == ["s3:DeleteObject b/server/a&b"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        '<Delete><Object a="b"><Key>one</Key></Object></Delete>',
+        "<Delete><Object><Key>other</Key><Key>one</Key></Object></Delete>",
+        "<Delete><Object ><Key>one</Key></Object></Delete>",
+        '<s:Delete xmlns:s="x"><s:Object><s:Key>one</s:Key></s:Object></s:Delete>',
+        "<Delete><Object><Key><![CDATA[one]]></Key></Object></Delete>",
+        "<Delete><!-- <Object><Key>other</Key></Object> --><Object ><Key>one</Key></Object></Delete>",
+        '<!DOCTYPE x [<!ENTITY a "one">]><Delete><Object><Key>&a;</Key></Object></Delete>',
+    ],
+)
+def test_a_deletion_that_could_be_read_otherwise_is_refused(body: str) -> None:
+    with pytest.raises(UnknownCallError):
+        actions("POST", "/b?delete", body=body)
 
 
 @pytest.mark.parametrize(
