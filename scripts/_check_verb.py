@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from scripts._terminal import ROOT, ExitCode, Terminal, UsageError, environment_name
 from stacks.catalog import Catalog, assemble
@@ -18,9 +17,7 @@ from stacks.environment_file import find_environment, load_environment
 from stacks.errors import DeploymentError
 from stacks.rules.book import RULES, find_faults
 from stacks.rules.finding import Finding, joined
-
-_PROCESSES: Final = 2
-"""That run the linter, which takes most of the time: each further one costs a tenth of a second to start."""
+from stacks.rules.linter_process import LinterProcess
 
 
 class ProblemsFoundError(DeploymentError):
@@ -53,18 +50,11 @@ class Request:
         return cls(environment, directory=options.templates, as_records=options.output == "ndjson")
 
 
-def check(options: argparse.Namespace, terminal: Terminal) -> int:
+def check(options: argparse.Namespace, terminal: Terminal, linter: LinterProcess) -> int:
     """Check freshly rendered templates, or those of a directory."""
     request = Request.of(options)
-    catalog = assemble(request.environment)
-    bodies = rendered(catalog)
-    if request.directory:
-        given = read_templates(request.directory, catalog)
-        missing = [name for name in bodies if name not in given]
-        if missing:
-            terminal.progress(f"{request.directory} has no {', '.join(missing)}: judged as rendered")
-        bodies |= given
-    findings = find_problems(bodies, request.environment)
+    bodies = _bodies(request, terminal)
+    findings = find_problems(bodies, request.environment, linter)
     told = findings if request.as_records else joined(findings)
     for finding in told:
         if request.as_records:
@@ -82,18 +72,28 @@ def check(options: argparse.Namespace, terminal: Terminal) -> int:
     return code
 
 
+def _bodies(request: Request, terminal: Terminal) -> dict[str, str]:
+    """Render every template, and take those of a directory in their places."""
+    catalog = assemble(request.environment)
+    bodies = rendered(catalog)
+    if request.directory:
+        given = read_templates(request.directory, catalog)
+        missing = [name for name in bodies if name not in given]
+        if missing:
+            terminal.progress(f"{request.directory} has no {', '.join(missing)}: judged as rendered")
+        bodies |= given
+    return bodies
+
+
 def rendered(catalog: Catalog) -> dict[str, str]:
     """Give the text of every template."""
     return {entry.name: entry.body for entry in catalog.every}
 
 
-def find_problems(bodies: Mapping[str, str], environment: Environment) -> list[Finding]:
+def find_problems(bodies: Mapping[str, str], environment: Environment, linter: LinterProcess) -> list[Finding]:
     """Run every check there is over templates as text, by the stack's name in the catalog: our rules and cfn-lint."""
-    from stacks.rules.linter import lint  # noqa: PLC0415 -- only here is cfn-lint waited for
-
-    return sorted(
-        {*find_faults(_parsed(bodies), environment), *lint(bodies, region=environment.region, processes=_PROCESSES)}
-    )
+    ours = find_faults(_parsed(bodies), environment)
+    return sorted({*ours, *linter.lint(bodies, region=environment.region)})
 
 
 def refuse_problems(environment: Environment, catalog: Catalog) -> None:
@@ -103,7 +103,9 @@ def refuse_problems(environment: Environment, catalog: Catalog) -> None:
     Raises:
         ProblemsFoundError: With every problem.
     """
-    _refuse(environment, find_problems(rendered(catalog), environment))
+    with LinterProcess() as linter:
+        findings = find_problems(rendered(catalog), environment, linter)
+    _refuse(environment, findings)
 
 
 def refuse_faults(environment: Environment, catalog: Catalog) -> None:

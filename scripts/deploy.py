@@ -85,12 +85,20 @@ def _verb(name: str) -> Callable[[argparse.Namespace, _terminal.Terminal], int]:
 
         return iam
     if name == "check":
-        from scripts._check_verb import check  # noqa: PLC0415 -- nor for the linter
-
-        return check
+        return _check
     from scripts._stack_verbs import VERBS as STACK_VERBS  # noqa: PLC0415 -- nor for boto3
 
     return STACK_VERBS[name]
+
+
+def _check(options: argparse.Namespace, terminal: _terminal.Terminal) -> int:
+    """Check templates; the linter gets ready while everything else is still imported."""
+    from stacks.rules.linter_process import LinterProcess  # noqa: PLC0415 -- nor for the linter
+
+    with LinterProcess() as linter:
+        from scripts._check_verb import check  # noqa: PLC0415 -- see above
+
+        return check(options, terminal, linter)
 
 
 def _has_verb(arguments: Sequence[str]) -> bool:

@@ -28,7 +28,7 @@ def lint(bodies: Mapping[str, str], *, region: str, processes: int = 1) -> list[
         region: Where they are to be deployed: types and values differ by region.
         processes: How many share the work; more than one only where no thread runs, for they are forked.
     """
-    config, rules = _linter(region)
+    config, rules = ConfigMixIn(regions=[region]), get_ready()
 
     def judge(stacks: Sequence[str]) -> list[Finding]:
         return [finding for stack in stacks for finding in _judge(stack, bodies[stack], config, rules)]
@@ -39,10 +39,9 @@ def lint(bodies: Mapping[str, str], *, region: str, processes: int = 1) -> list[
 
 
 @cache
-def _linter(region: str) -> tuple[object, object]:
-    """Read the linter's rules, which takes as long as judging three templates by them."""
-    config = ConfigMixIn(regions=[region])
-    return config, Runner(config).rules
+def get_ready() -> object:
+    """Read the linter's rules, which takes as long as judging three templates by them; the same for every region."""
+    return Runner(ConfigMixIn()).rules
 
 
 def _judge(stack: str, body: str, config: object, rules: object) -> list[Finding]:
