@@ -1,4 +1,4 @@
-"""Rows of what is watched and who hears of it: alarms, dashboard, topic, log groups."""
+"""Rows of what is watched and who hears of it: dashboard, topic, log groups."""
 
 from __future__ import annotations
 
@@ -8,68 +8,6 @@ from stacks.local_cloud.resource_types.calls import arguments, document, fit, re
 from stacks.local_cloud.row import Properties, Resource, Row, Setting
 
 # -- CloudWatch ----------------------------------------------------------------
-
-_ALARM = (
-    "ActionsEnabled",
-    "AlarmActions",
-    "AlarmDescription",
-    "ComparisonOperator",
-    "DatapointsToAlarm",
-    "Dimensions",
-    "EvaluateLowSampleCountPercentile",
-    "EvaluationPeriods",
-    "ExtendedStatistic",
-    "InsufficientDataActions",
-    "MetricName",
-    "Metrics",
-    "Namespace",
-    "OKActions",
-    "Period",
-    "Statistic",
-    "Threshold",
-    "ThresholdMetricId",
-    "TreatMissingData",
-    "Unit",
-)
-
-
-def _create_alarm(resource: Resource) -> str:
-    name = str(resource.properties.take("AlarmName") or resource.generated_name(limit=255))
-    found = resource.client("cloudwatch").describe_alarms(AlarmNames=[name])
-    refuse_taken(resource, name, is_taken=bool(found["MetricAlarms"]))
-    _put_alarm(resource, name)
-    return name
-
-
-def _put_alarm(resource: Resource, name: str) -> None:
-    """Write the alarm whole: what the template does not give is the service's default again."""
-    cloudwatch = resource.client("cloudwatch")
-    given = arguments(cloudwatch, "put_metric_alarm", resource.properties, *_ALARM)
-    cloudwatch.put_metric_alarm(AlarmName=name, **given)
-
-
-def _set_alarm(resource: Resource) -> None:
-    if resource.previous is not None:
-        _put_alarm(resource, resource.physical_id)
-
-
-def _set_alarm_tags(resource: Resource) -> None:
-    cloudwatch, arn, wanted = resource.client("cloudwatch"), _alarm_arn(resource), resource.tags()
-    worn = [tag["Key"] for tag in cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"]]
-    if surplus := [key for key in worn if key not in wanted]:
-        cloudwatch.untag_resource(ResourceARN=arn, TagKeys=surplus)
-    if wanted:
-        cloudwatch.tag_resource(ResourceARN=arn, Tags=tag_list(wanted))
-
-
-def _alarm_arn(resource: Resource) -> str:
-    answer = resource.client("cloudwatch").describe_alarms(AlarmNames=[resource.physical_id])
-    return str(answer["MetricAlarms"][0]["AlarmArn"])
-
-
-def _delete_alarm(resource: Resource) -> None:
-    with unless_gone("ResourceNotFound"):
-        resource.client("cloudwatch").delete_alarms(AlarmNames=[resource.physical_id])
 
 
 def _create_dashboard(resource: Resource) -> str:
@@ -311,13 +249,6 @@ def _delete_filter(resource: Resource) -> None:
 
 
 ROWS: tuple[Row, ...] = (
-    Row(
-        type="AWS::CloudWatch::Alarm",
-        create=_create_alarm,
-        delete=_delete_alarm,
-        settings=(Setting(_ALARM, _set_alarm), Setting(("Tags",), _set_alarm_tags)),
-        attributes={"Arn": _alarm_arn},
-    ),
     Row(
         type="AWS::CloudWatch::Dashboard",
         create=_create_dashboard,

@@ -1,4 +1,4 @@
-"""Rows of what tells operators: composite alarms, rules for events, and saved queries."""
+"""Rows of what tells operators: rules for events, and saved queries."""
 
 from __future__ import annotations
 
@@ -10,61 +10,6 @@ from stacks.local_cloud.resource_types.calls import arguments, document, refuse_
 from stacks.local_cloud.row import Properties, Resource, Row, Setting
 
 _GONE = "ResourceNotFoundException"
-
-# -- composite alarms ----------------------------------------------------------
-
-_ALARM_TYPES = ["MetricAlarm", "CompositeAlarm"]
-_ALARM = (
-    "ActionsEnabled",
-    "ActionsSuppressor",
-    "ActionsSuppressorExtensionPeriod",
-    "ActionsSuppressorWaitPeriod",
-    "AlarmActions",
-    "AlarmDescription",
-    "AlarmRule",
-    "InsufficientDataActions",
-    "OKActions",
-)
-
-
-def _create_alarm(resource: Resource) -> str:
-    name = str(resource.properties.take("AlarmName") or resource.generated_name(limit=255))
-    found = resource.client("cloudwatch").describe_alarms(AlarmNames=[name], AlarmTypes=_ALARM_TYPES)
-    refuse_taken(resource, name, is_taken=bool(found["MetricAlarms"] or found["CompositeAlarms"]))
-    _put_alarm(resource, name)
-    return name
-
-
-def _put_alarm(resource: Resource, name: str) -> None:
-    """Write the alarm whole: what the template does not give is the service's default again."""
-    cloudwatch = resource.client("cloudwatch")
-    given = arguments(cloudwatch, "put_composite_alarm", resource.properties, *_ALARM)
-    cloudwatch.put_composite_alarm(AlarmName=name, **given)
-
-
-def _set_alarm(resource: Resource) -> None:
-    if resource.previous is not None:
-        _put_alarm(resource, resource.physical_id)
-
-
-def _set_alarm_tags(resource: Resource) -> None:
-    cloudwatch, arn, wanted = resource.client("cloudwatch"), _alarm_arn(resource), resource.tags()
-    worn = [tag["Key"] for tag in cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"]]
-    if surplus := [key for key in worn if key not in wanted]:
-        cloudwatch.untag_resource(ResourceARN=arn, TagKeys=surplus)
-    if wanted:
-        cloudwatch.tag_resource(ResourceARN=arn, Tags=tag_list(wanted))
-
-
-def _alarm_arn(resource: Resource) -> str:
-    asked = {"AlarmNames": [resource.physical_id], "AlarmTypes": ["CompositeAlarm"]}
-    return str(resource.client("cloudwatch").describe_alarms(**asked)["CompositeAlarms"][0]["AlarmArn"])
-
-
-def _delete_alarm(resource: Resource) -> None:
-    with unless_gone("ResourceNotFound"):
-        resource.client("cloudwatch").delete_alarms(AlarmNames=[resource.physical_id])
-
 
 # -- saved queries ---------------------------------------------------------------
 
@@ -174,13 +119,6 @@ def _delete_rule(resource: Resource) -> None:
 
 
 ROWS: tuple[Row, ...] = (
-    Row(
-        type="AWS::CloudWatch::CompositeAlarm",
-        create=_create_alarm,
-        delete=_delete_alarm,
-        settings=(Setting(_ALARM, _set_alarm), Setting(("Tags",), _set_alarm_tags)),
-        attributes={"Arn": _alarm_arn},
-    ),
     Row(
         type="AWS::Logs::QueryDefinition",
         create=_create_query,

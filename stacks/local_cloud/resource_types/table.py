@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from stacks.local_cloud.resource_types import (
+    alarms,
     backups,
     buckets,
     capacity,
@@ -26,6 +27,7 @@ from stacks.local_cloud.resource_types import (
 from stacks.local_cloud.row import Row
 
 _FAMILIES = (
+    alarms,
     backups,
     buckets,
     capacity,
